@@ -1,0 +1,1 @@
+"""The Hydra configuration tree, importable so that an installed wheel finds it."""

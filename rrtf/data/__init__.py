@@ -1,0 +1,1 @@
+"""Packaged data: the builtin problem set and the recorded teachers."""

@@ -1,0 +1,1 @@
+"""Checkpoints made small: CTranslate2 and GPTQ, measured against the original."""

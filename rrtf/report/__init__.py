@@ -1,0 +1,1 @@
+"""Rows of results, and the tables, figures and pages drawn from them."""

@@ -1,0 +1,1 @@
+"""Where candidates come from: one Generator protocol, several sources."""

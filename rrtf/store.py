@@ -1,0 +1,175 @@
+"""Artifacts on disk: JSONL files named by the hash of everything that made them.
+
+An artifact is finished or absent: rows go to a `.partial` file, which is renamed when the stage ends. A `Log` is the other
+kind of file, an append-only map from keys to rows that several processes share and a kill can't corrupt: at worst its last
+line is half written, and is cut off when the log is opened next.
+"""
+
+import contextlib
+import fcntl
+import gzip
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from rrtf.errors import DataError, MissingDataError
+from rrtf.records import from_row, to_row
+
+Record = TypeVar("Record")
+
+
+def digest(value: Any) -> str:
+    """Sixteen hexadecimal digits that stand for any record, settings object or plain JSON value."""
+    text = json.dumps(to_row(value), sort_keys=True, ensure_ascii=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def file_digest(path: Path) -> str:
+    """The sha256 of a file's bytes, in full."""
+    sha = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            sha.update(block)
+    return sha.hexdigest()
+
+
+def read_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(line number, object) for each line of a .jsonl or .jsonl.gz file, read as it is asked for.
+
+    Raises MissingDataError for a file that is not there, DataError for a line that is not a JSON object.
+    """
+    if not path.is_file():
+        raise MissingDataError(f"{path}: no such file")
+    opener: Any = gzip.open if path.suffix == ".gz" else open
+    line = 0
+    with opener(path, "rb") as file:
+        try:
+            for line, text in enumerate(file, start=1):
+                if text.strip():
+                    yield line, _object(path, line, text)
+        except (EOFError, gzip.BadGzipFile) as error:
+            raise DataError(path, line + 1, f"truncated or damaged gzip file ({error})") from None
+
+
+def _object(path: Path, line: int, text: bytes) -> dict[str, Any]:
+    try:
+        row = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise DataError(path, line, f"not JSON: {error}") from None
+    if not isinstance(row, dict):
+        raise DataError(path, line, f"expected an object, found {type(row).__name__}")
+    return row
+
+
+def read_records(kind: type[Record], path: Path) -> Iterator[Record]:
+    """The rows of `path` as records; a row that does not fit raises DataError with its line."""
+    for line, row in read_rows(path):
+        try:
+            yield from_row(kind, row)
+        except ValueError as error:
+            raise DataError(path, line, str(error)) from None
+
+
+def dump(record: Any) -> str:
+    """One JSONL line, newline included; lone surrogates and control characters survive as escapes."""
+    return json.dumps(to_row(record), ensure_ascii=True, separators=(",", ":")) + "\n"
+
+
+def write_records(path: Path, records: Iterable[Any]) -> int:
+    """Write all records to `path` at once or not at all; returns how many."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    count = 0
+    try:
+        with partial.open("w", encoding="ascii") as file:
+            for record in records:
+                file.write(dump(record))
+                count += 1
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return count
+
+
+@contextlib.contextmanager
+def lock(path: Path) -> Iterator[None]:
+    """Hold an exclusive lock between processes; released by the kernel however the holder ends."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+class Log:
+    """An append-only map from string keys to JSON rows, shared between processes, safe against kill -9.
+
+    One line a row, each its own write; `refresh` reads what other processes added. The last row of a key wins.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.rows: dict[str, dict[str, Any]] = {}
+        self._read = 0
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("a+b")
+        with self._locked():
+            self._cut_half_line()
+        self.refresh()
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        fcntl.flock(self._file, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.flock(self._file, fcntl.LOCK_UN)
+
+    def _cut_half_line(self) -> None:
+        self._file.seek(0)
+        content = self._file.read()
+        if content and not content.endswith(b"\n"):
+            self._file.truncate(content.rfind(b"\n") + 1)
+
+    def refresh(self) -> None:
+        """Take in rows that other processes appended since the last look."""
+        self._file.seek(self._read)
+        for text in self._file:
+            if not text.endswith(b"\n"):
+                break
+            row = json.loads(text)
+            self.rows[row["key"]] = row["row"]
+            self._read += len(text)
+
+    def append(self, key: str, record: Any) -> None:
+        """Add one row; it is in the kernel's hands when this returns."""
+        row = to_row(record)
+        text = dump({"key": key, "row": row}).encode()
+        with self._locked():
+            self._file.write(text)
+            self._file.flush()
+        self.rows[key] = row
+
+    def close(self) -> None:
+        """Close the file; the rows read so far stay readable."""
+        self._file.close()
+
+
+@dataclass(frozen=True)
+class Store:
+    """The folder of artifacts. `path(stage, key)` names one; `key` is the digest of everything that made it."""
+
+    root: Path
+
+    def path(self, stage: str, key: str, suffix: str = ".jsonl") -> Path:
+        """Where the artifact of `stage` with digest `key` lives, finished or not."""
+        return self.root / stage / f"{key}{suffix}"
+
+    def lock(self, stage: str, key: str) -> contextlib.AbstractContextManager[None]:
+        """Held while an artifact is made, so that two processes never make it twice."""
+        return lock(self.root / "locks" / f"{stage}-{key}.lock")

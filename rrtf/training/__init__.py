@@ -1,0 +1,1 @@
+"""The ranking losses, the batches they see, and the loop that trains on them."""
