@@ -72,9 +72,7 @@ class Ranking:
         if missing := sorted(known - set(self.scores)):
             found.append(f"ranking.scores: no score for {', '.join(missing)}")
         if unknown := sorted(set(self.scores) - known):
-            found.append(
-                f"ranking.scores: {', '.join(unknown)} is no outcome that can be scored (known: {', '.join(sorted(known))})"
-            )
+            found.append(f"ranking.scores: {', '.join(unknown)} is not an outcome to score ({', '.join(sorted(known))} are)")
         if self.tie_bonus <= 0 and self.teacher_wins_ties:
             found.append(f"ranking.tie_bonus: {self.tie_bonus} must be above 0, or set ranking.teacher_wins_ties=false")
         if self.responses_per_problem < 2:
