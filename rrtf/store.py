@@ -117,47 +117,33 @@ class Log:
         self.rows: dict[str, dict[str, Any]] = {}
         self._read = 0
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("a+b")
-        with self._locked():
-            self._cut_half_line()
+        with path.open("a+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            file.seek(0)
+            content = file.read()
+            if content and not content.endswith(b"\n"):
+                file.truncate(content.rfind(b"\n") + 1)
         self.refresh()
-
-    @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
-        fcntl.flock(self._file, fcntl.LOCK_EX)
-        try:
-            yield
-        finally:
-            fcntl.flock(self._file, fcntl.LOCK_UN)
-
-    def _cut_half_line(self) -> None:
-        self._file.seek(0)
-        content = self._file.read()
-        if content and not content.endswith(b"\n"):
-            self._file.truncate(content.rfind(b"\n") + 1)
 
     def refresh(self) -> None:
         """Take in rows that other processes appended since the last look."""
-        self._file.seek(self._read)
-        for text in self._file:
-            if not text.endswith(b"\n"):
-                break
-            row = json.loads(text)
-            self.rows[row["key"]] = row["row"]
-            self._read += len(text)
+        with self.path.open("rb") as file:
+            file.seek(self._read)
+            for text in file:
+                if not text.endswith(b"\n"):
+                    break
+                row = json.loads(text)
+                self.rows[row["key"]] = row["row"]
+                self._read += len(text)
 
     def append(self, key: str, record: Any) -> None:
         """Add one row; it is in the kernel's hands when this returns."""
         row = to_row(record)
         text = dump({"key": key, "row": row}).encode()
-        with self._locked():
-            self._file.write(text)
-            self._file.flush()
+        with self.path.open("ab") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            file.write(text)
         self.rows[key] = row
-
-    def close(self) -> None:
-        """Close the file; the rows read so far stay readable."""
-        self._file.close()
 
 
 @dataclass(frozen=True)
