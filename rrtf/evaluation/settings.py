@@ -1,0 +1,84 @@
+"""What a benchmark is: problems, a prompt profile and a decoding protocol."""
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from rrtf.problems.settings import ProblemSet
+
+
+class ProtocolKind(str, Enum):
+    """How answers are decoded: the likeliest token each time, n random samples, or beam search's best."""
+
+    greedy = "greedy"
+    samples = "samples"
+    beam = "beam"
+
+
+@dataclass(kw_only=True)
+class Protocol:
+    """How a benchmark's answers are decoded and counted."""
+
+    # paper, Table 3 and Figure 4: greedy decoding; Table 2 uses samples
+    kind: ProtocolKind = ProtocolKind.greedy
+    # samples a problem; paper, Table 2: 200 (set kind=samples with it). Greedy and beam give one answer
+    n: int = 1
+    # paper, Table 2: 0.2 for pass@1, 1.2 for pass@10 and pass@100; only kind=samples reads it
+    temperature: float = 0.2
+    # paper, section 4.1.4: 0.95; only kind=samples reads it
+    top_p: float = 0.95
+    # not in the paper; chosen because 4 is the usual width for code; only kind=beam reads it
+    num_beams: int = 4
+    # not in the paper for Tables 2 and 3 (512 in the quantization test); chosen because 256 holds every HumanEval reference,
+    # and a small student fills the rest with repetition
+    max_new_tokens: int = 256
+    # the k of pass@k, each at most n
+    ks: list[int] = field(default_factory=lambda: [1])
+    # not in the paper; chosen so that the same command gives the same samples
+    seed: int = 0
+
+    @property
+    def label(self) -> str:
+        """How a score names its protocol."""
+        if self.kind is ProtocolKind.samples:
+            return f"n={self.n} T={self.temperature:g} top_p={self.top_p:g}"
+        return f"beam {self.num_beams}" if self.kind is ProtocolKind.beam else "greedy"
+
+    def mistakes(self, name: str = "protocol") -> list[str]:
+        """All that is wrong with these settings, in words; `name` is where they stand in the configuration."""
+        found = []
+        if self.n < 1:
+            found.append(f"{name}.n: {self.n} is below 1")
+        if self.kind is not ProtocolKind.samples and self.n > 1:
+            found.append(f"{name}.n: {self.kind.value} gives one answer a problem, not {self.n} (use kind=samples)")
+        if self.kind is ProtocolKind.samples and self.temperature <= 0:
+            found.append(f"{name}.temperature: {self.temperature:g} must be above 0 for samples (use kind=greedy)")
+        if not 0 < self.top_p <= 1:
+            found.append(f"{name}.top_p: {self.top_p:g} is outside (0, 1]")
+        if self.kind is ProtocolKind.beam and self.num_beams < 2:
+            found.append(f"{name}.num_beams: {self.num_beams} is below 2 (one beam is kind=greedy)")
+        if self.max_new_tokens < 1:
+            found.append(f"{name}.max_new_tokens: {self.max_new_tokens} is below 1")
+        return found + self._k_mistakes(name)
+
+    def _k_mistakes(self, name: str) -> list[str]:
+        if not self.ks:
+            return [f"{name}.ks: empty; name at least one k"]
+        high = [k for k in self.ks if not 1 <= k <= max(self.n, 1)]
+        return [f"{name}.ks: pass@{k} needs k from 1 to n, and n is {self.n}" for k in high]
+
+
+@dataclass(kw_only=True)
+class Benchmark:
+    """A set of problems, how they are asked and how the answers are decoded. Add one with one YAML and one JSONL file."""
+
+    problems: ProblemSet = field(default_factory=ProblemSet)
+    # the prompt profile; empty means the student's own, so that it is asked in the form it knows
+    profile: str = ""
+    protocol: Protocol = field(default_factory=Protocol)
+    # where the problems come from and under which licence, shown beside the score
+    source: str = ""
+    licence: str = ""
+
+    def mistakes(self, name: str = "benchmark") -> list[str]:
+        """All that is wrong with these settings, in words."""
+        return self.protocol.mistakes(f"{name}.protocol")

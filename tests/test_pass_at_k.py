@@ -1,0 +1,59 @@
+from fractions import Fraction
+from itertools import combinations
+from math import comb
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rrtf.errors import UserError
+from rrtf.evaluation.pass_at_k import mean_pass_at_k, pass_at_k
+
+ALL = [(n, c, k) for n in range(1, 9) for c in range(n + 1) for k in range(1, n + 1)]
+
+
+def test_every_case_up_to_eight_was_listed():
+    assert len(ALL) == sum(n * (n + 1) for n in range(1, 9))
+
+
+@pytest.mark.parametrize(("n", "c", "k"), ALL)
+def test_exact_against_the_binomial_and_against_counting(n, c, k):
+    exact = 1 - Fraction(comb(n - c, k), comb(n, k))
+    draws = list(combinations(range(n), k))
+    counted = Fraction(sum(any(i < c for i in draw) for draw in draws), len(draws))
+    assert exact == counted
+    assert pass_at_k(n, c, k) == float(exact)
+
+
+@given(st.integers(1, 200).flatmap(lambda n: st.tuples(st.just(n), st.integers(0, n), st.integers(1, n))))
+def test_the_nearest_float_also_at_the_papers_two_hundred_samples(case):
+    n, c, k = case
+    assert pass_at_k(n, c, k) == float(1 - Fraction(comb(n - c, k), comb(n, k)))
+    product = 1.0 if n - c < k else 1.0 - float(np.prod(1.0 - k / np.arange(n - c + 1, n + 1)))
+    assert pass_at_k(n, c, k) == pytest.approx(product, abs=1e-12)
+
+
+@given(st.integers(2, 60).flatmap(lambda n: st.tuples(st.just(n), st.integers(0, n - 1), st.integers(1, n - 1))))
+def test_more_correct_samples_or_a_larger_k_never_hurt(case):
+    n, c, k = case
+    assert pass_at_k(n, c + 1, k) >= pass_at_k(n, c, k)
+    assert pass_at_k(n, c, k + 1) >= pass_at_k(n, c, k)
+
+
+@pytest.mark.parametrize(("n", "c", "k"), [(5, 2, 6), (5, 2, 0), (0, 0, 1)])
+def test_a_k_the_samples_cannot_answer_is_an_error_in_words(n, c, k):
+    with pytest.raises(UserError, match=rf"pass@{k} needs at least .* there are {n}"):
+        pass_at_k(n, c, k)
+
+
+@pytest.mark.parametrize(("n", "c"), [(5, 6), (5, -1)])
+def test_impossible_counts_are_refused(n, c):
+    with pytest.raises(UserError, match="impossible"):
+        pass_at_k(n, c, 1)
+
+
+def test_the_mean_is_over_problems_not_over_samples():
+    assert mean_pass_at_k([1, 100], [1, 0], 1) == 0.5
+    with pytest.raises(ValueError, match="zip"):
+        mean_pass_at_k([1, 2], [1], 1)
