@@ -1,0 +1,70 @@
+"""HumanEval, HumanEval+ (OriginFmt) and MultiPL-E rows: a prompt to continue and a `check(candidate)`."""
+
+import ast
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from rrtf.problems.rows import header, parse, text, text_or_empty, top_level
+from rrtf.records import Problem, TestKind, Tests
+
+
+class Parts(NamedTuple):
+    """A prompt taken apart: what stands before the function, its `def` line, and its docstring."""
+
+    before: str
+    signature: str
+    docstring: str
+
+
+def humaneval(row: Mapping[str, Any]) -> Problem:
+    """`task_id, prompt, entry_point, canonical_solution, test` (openai/human-eval; evalplus OriginFmt)."""
+    prompt, entry_point = text(row, "prompt"), text(row, "entry_point")
+    solution = text_or_empty(row, "canonical_solution")
+    parts = take_apart(prompt, entry_point)
+    return Problem(
+        task_id=text(row, "task_id"),
+        text=parts.docstring or prompt,
+        entry_point=entry_point,
+        signature=parts.signature,
+        prompt=prompt,
+        reference=prompt + solution if solution else "",
+        # helpers in the prompt are used by tests too (HumanEval/38 calls encode_cyclic)
+        tests=Tests(kind=TestKind.check, setup=parts.before, code=check_code(row)),
+    )
+
+
+def multipl_e(row: Mapping[str, Any]) -> Problem:
+    """`name, prompt, entry_point, test` of MultiPL-E's Python sets; the test's own last call of `check` is dropped."""
+    prompt, entry_point = text(row, "prompt"), text(row, "entry_point")
+    parts = take_apart(prompt, entry_point)
+    code = re.split(r"^def test_check\(", check_code(row), maxsplit=1, flags=re.MULTILINE)[0]
+    return Problem(
+        task_id=text(row, "name"),
+        text=parts.docstring or prompt,
+        entry_point=entry_point,
+        signature=parts.signature,
+        prompt=prompt,
+        tests=Tests(kind=TestKind.check, setup=parts.before, code=code),
+    )
+
+
+def check_code(row: Mapping[str, Any]) -> str:
+    """The row's test code, which must define `check(candidate)`."""
+    code = text(row, "test")
+    if not re.search(r"^def check\(", code, flags=re.MULTILINE):
+        raise ValueError("test does not define check(candidate): the problem has no tests")
+    return code
+
+
+def take_apart(prompt: str, entry_point: str) -> Parts:
+    """Split a prompt around its entry point. A prompt that is no Python, or lacks it, gives empty parts."""
+    try:
+        module = parse(prompt, "prompt")
+    except ValueError:
+        return Parts("", "", "")
+    node = top_level(module, entry_point)
+    if not isinstance(node, ast.FunctionDef):
+        return Parts("", "", "")
+    before = "\n".join(prompt.split("\n")[: node.lineno - 1]).strip("\n")
+    return Parts(before + "\n" if before else "", header(prompt, node), ast.get_docstring(node) or "")

