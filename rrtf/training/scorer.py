@@ -1,0 +1,55 @@
+"""A causal language model that scores responses: batch in, one log-probability a row out."""
+
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from rrtf.errors import ConfigurationError
+from rrtf.training.batches import Batch
+from rrtf.training.logprobs import token_logprobs
+from rrtf.training.packing import NAME, block_mask, dense_mask
+
+
+class Scorer(nn.Module):
+    """Wraps the model as one module whose forward pass needs neither [tokens, vocabulary] logits nor a cache.
+
+    `model` is transformers' own class; LoRA layers live inside it. `chunk` is the number of response tokens whose logits exist
+    at one time.
+    """
+
+    def __init__(self, model: PreTrainedModel, *, chunk: int) -> None:
+        super().__init__()
+        self.model = model
+        self.chunk = chunk
+
+    def forward(self, batch: Batch) -> Float[Tensor, " rows"]:
+        """The summed log-probability of each row's response tokens."""
+        hidden = self.model.base_model(
+            input_ids=batch.input_ids, position_ids=batch.position_ids, use_cache=False, **self._mask(batch)
+        ).last_hidden_state
+        logprobs = token_logprobs(
+            hidden.flatten(0, 1)[batch.source],
+            batch.label,
+            head=self.model.get_output_embeddings(),
+            softcap=getattr(self.model.config, "final_logit_softcapping", None),
+            chunk=self.chunk,
+        )
+        return logprobs.new_zeros(len(batch.facts.group)).index_add(0, batch.row, logprobs)
+
+    def _mask(self, batch: Batch) -> dict[str, Any]:
+        """The attention mask in the form the model's attention kernel takes."""
+        if batch.layout is None:
+            return {"attention_mask": batch.attention_mask.long()}
+        kernel = self.model.config._attn_implementation
+        if kernel == NAME:
+            return {"attention_mask": batch.layout.mask[:1], "packing": batch.layout}
+        if kernel == "flex_attention":
+            return {"attention_mask": block_mask(batch.layout)}
+        if kernel == "eager":
+            allowed = dense_mask(batch.layout)
+            lowest = torch.finfo(self.model.dtype).min
+            return {"attention_mask": torch.zeros_like(allowed, dtype=self.model.dtype).masked_fill(~allowed, lowest)}
+        raise ConfigurationError([f"batching.packed: {kernel} has no packed form; use sdpa, flex or eager, or packed: false"])

@@ -1,0 +1,51 @@
+"""Looking at the model between steps: the loss on held-out groups, and a few answers."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from rrtf.training.batches import Tokens, micro_batches
+from rrtf.training.loader import collate
+from rrtf.training.losses import terms
+from rrtf.training.meter import Meter, metrics
+from rrtf.training.module import RankingModule
+
+
+@torch.no_grad()
+def evaluate(module: RankingModule, groups: Sequence[Tokens]) -> dict[str, float]:
+    """The training loss and the share of pairs ordered rightly on `groups`, over all devices, as `validation_...`."""
+    settings, world = module.settings, module.trainer.world_size
+    meter = Meter(settings.loss)
+    bins = micro_batches(groups, batching=settings.batching, devices=world)
+    smallest = min(groups, key=lambda group: group.cost(packed=True))
+    module.eval()
+    with module.trainer.precision_plugin.forward_context():
+        for mine in bins[module.global_rank :: world]:
+            batch = collate(mine or [smallest], batching=settings.batching, pad=module.loader.pad, share=float(bool(mine)))
+            batch = module.trainer.strategy.batch_to_device(batch, module.device)
+            rows = module.score(batch)
+            meter.add(batch, rows, terms(rows, loss=settings.loss), operations=0.0)
+    module.train()
+    total = module.trainer.strategy.reduce(meter.vector(module.device), reduce_op="sum")
+    values = metrics(total, loss=settings.loss, seconds=1.0, peak=0.0, devices=world)
+    values["ordering"] = values.pop("pairs_ordered")
+    return {f"validation_{name}": values[name] for name in ("loss", "loss_rank", "loss_ce", "ordering", "gap_teacher_student")}
+
+
+@torch.no_grad()
+def answers(module: RankingModule, prompts: Sequence[str]) -> dict[str, str]:
+    """Each prompt's greedy answer."""
+    model: Any = module.scorer.model
+    module.eval()
+    found = {}
+    with module.trainer.precision_plugin.forward_context():
+        for prompt in prompts:
+            inputs = module.tokenizer(prompt, return_tensors="pt").to(module.device)
+            tokens = module.settings.trainer.generation_tokens
+            ids = model.generate(
+                **inputs, do_sample=False, max_new_tokens=tokens, use_cache=True, pad_token_id=module.loader.pad
+            )
+            found[prompt] = str(module.tokenizer.decode(ids[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True))
+    module.train()
+    return found
