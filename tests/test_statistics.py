@@ -36,8 +36,8 @@ def test_bootstrap_agrees_with_scipys_percentile_bootstrap():
     numbers = [pass_at_k(20, int(c), 5) for c in rng.integers(0, 21, size=164)]
     theirs = stats.bootstrap((numbers,), np.mean, method="percentile", n_resamples=20_000, rng=1).confidence_interval
     ours = bootstrap(numbers)
-    assert ours.low == pytest.approx(theirs.low, abs=2e-3)
-    assert ours.high == pytest.approx(theirs.high, abs=2e-3)
+    assert ours.low == pytest.approx(theirs.low, abs=4e-3)
+    assert ours.high == pytest.approx(theirs.high, abs=4e-3)
 
 
 @given(st.lists(st.integers(0, 10), min_size=1, max_size=40))
@@ -61,7 +61,7 @@ def test_the_fixed_seed_repeats_and_another_hardly_matters():
     assert bootstrap(numbers) == bootstrap(numbers)
     other = bootstrap(numbers, seed=1)
     assert other != bootstrap(numbers)
-    assert other.low == pytest.approx(bootstrap(numbers).low, abs=2e-3)
+    assert other.low == pytest.approx(bootstrap(numbers).low, abs=4e-3)
 
 
 def test_samples_of_one_problem_are_not_counted_as_independent():
@@ -84,8 +84,8 @@ def test_intervals_cover_the_truth_about_as_often_as_they_say():
 
 def test_the_counted_resampling_is_the_plain_one():
     numbers = np.array([0.0, 0.0, 0.25, 1.0, 1.0, 0.5])
-    plain = np.random.default_rng(3).choice(numbers, size=(20_000, 6)).mean(axis=1)
-    assert stats.ks_2samp(plain, resampled_means(numbers.tolist())).statistic < 0.02
+    plain = np.random.default_rng(3).choice(numbers, size=(10_000, 6)).mean(axis=1)
+    assert stats.ks_2samp(plain, resampled_means(numbers.tolist())).statistic < 0.03
 
 
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=30))

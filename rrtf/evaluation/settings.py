@@ -43,28 +43,25 @@ class Protocol:
             return f"n={self.n} T={self.temperature:g} top_p={self.top_p:g}"
         return f"beam {self.num_beams}" if self.kind is ProtocolKind.beam else "greedy"
 
-    def mistakes(self, name: str = "protocol") -> list[str]:
-        """All that is wrong with these settings, in words; `name` is where they stand in the configuration."""
+    def mistakes(self) -> list[str]:
+        """All that is wrong with these settings, in words."""
         found = []
         if self.n < 1:
-            found.append(f"{name}.n: {self.n} is below 1")
+            found.append(f"protocol.n: {self.n} is below 1")
         if self.kind is not ProtocolKind.samples and self.n > 1:
-            found.append(f"{name}.n: {self.kind.value} gives one answer a problem, not {self.n} (use kind=samples)")
+            found.append(f"protocol.n: {self.kind.value} gives one answer a problem, not {self.n} (use kind=samples)")
         if self.kind is ProtocolKind.samples and self.temperature <= 0:
-            found.append(f"{name}.temperature: {self.temperature:g} must be above 0 for samples (use kind=greedy)")
+            found.append(f"protocol.temperature: {self.temperature:g} must be above 0 for samples (use kind=greedy)")
         if not 0 < self.top_p <= 1:
-            found.append(f"{name}.top_p: {self.top_p:g} is outside (0, 1]")
+            found.append(f"protocol.top_p: {self.top_p:g} is outside (0, 1]")
         if self.kind is ProtocolKind.beam and self.num_beams < 2:
-            found.append(f"{name}.num_beams: {self.num_beams} is below 2 (one beam is kind=greedy)")
+            found.append(f"protocol.num_beams: {self.num_beams} is below 2 (one beam is kind=greedy)")
         if self.max_new_tokens < 1:
-            found.append(f"{name}.max_new_tokens: {self.max_new_tokens} is below 1")
-        return found + self._k_mistakes(name)
-
-    def _k_mistakes(self, name: str) -> list[str]:
+            found.append(f"protocol.max_new_tokens: {self.max_new_tokens} is below 1")
         if not self.ks:
-            return [f"{name}.ks: empty; name at least one k"]
-        high = [k for k in self.ks if not 1 <= k <= max(self.n, 1)]
-        return [f"{name}.ks: pass@{k} needs k from 1 to n, and n is {self.n}" for k in high]
+            found.append("protocol.ks: empty; name at least one k")
+        found += [f"protocol.ks: pass@{k} needs k from 1 to n, and n is {self.n}" for k in self.ks if not 1 <= k <= self.n]
+        return found
 
 
 @dataclass(kw_only=True)
@@ -75,10 +72,9 @@ class Benchmark:
     # the prompt profile; empty means the student's own, so that it is asked in the form it knows
     profile: str = ""
     protocol: Protocol = field(default_factory=Protocol)
-    # where the problems come from and under which licence, shown beside the score
-    source: str = ""
-    licence: str = ""
+    # where the set was published, shown beside the score; its licence stands in `problems`
+    published: str = ""
 
-    def mistakes(self, name: str = "benchmark") -> list[str]:
+    def mistakes(self) -> list[str]:
         """All that is wrong with these settings, in words."""
-        return self.protocol.mistakes(f"{name}.protocol")
+        return self.problems.mistakes() + self.protocol.mistakes()

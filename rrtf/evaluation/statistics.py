@@ -15,7 +15,7 @@ import numpy.typing as npt
 from rrtf.errors import UserError
 
 # ours: enough that the ends of an interval move by less than 0.1 point between seeds at 164 problems
-RESAMPLES = 20_000
+RESAMPLES = 10_000
 SEED = 0
 Z95 = NormalDist().inv_cdf(0.975)
 
