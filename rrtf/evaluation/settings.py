@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Optional
 
 from rrtf.problems.settings import ProblemSet
+from rrtf.prompts import Profile, Style
 
 
 class ProtocolKind(str, Enum):
@@ -69,12 +71,17 @@ class Benchmark:
     """A set of problems, how they are asked and how the answers are decoded. Add one with one YAML and one JSONL file."""
 
     problems: ProblemSet = field(default_factory=ProblemSet)
-    # the prompt profile; empty means the student's own, so that it is asked in the form it knows
-    profile: str = ""
+    # the prompt profile; null means the model's own, so that it is asked in the form it knows
+    profile: Optional[Profile] = None  # noqa: UP045 - OmegaConf reads Optional on every Python
+    # tasks of the same file shown solved before each problem; only profile.style=plain has a place for them
+    examples: list[str] = field(default_factory=list)
     protocol: Protocol = field(default_factory=Protocol)
     # where the set was published, shown beside the score; its licence stands in `problems`
     published: str = ""
 
     def mistakes(self) -> list[str]:
         """All that is wrong with these settings, in words."""
-        return self.problems.mistakes() + self.protocol.mistakes()
+        found = self.problems.mistakes() + self.protocol.mistakes()
+        if self.examples and (self.profile is None or self.profile.style is not Style.plain):
+            found.append("examples: worked examples need profile.style=plain; the other styles have no place for them")
+        return found
