@@ -235,7 +235,7 @@ def _merge(adapter: Path, base: Path, target: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.bfloat16)
-    merged = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
+    merged: Any = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
     merged.to(dtype=torch.bfloat16).save_pretrained(target)
     own = any(adapter.glob("tokenizer*"))
     AutoTokenizer.from_pretrained(adapter if own else base).save_pretrained(target)
