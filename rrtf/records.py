@@ -258,6 +258,10 @@ def _convert(hint: Any, value: Any, name: str) -> Any:  # noqa: C901 - one arm p
         if not isinstance(value, list):
             raise ValueError(f"{name} must be a list, not {value!r:.80}")
         return tuple(_convert(get_args(hint)[0], item, f"{name}[{i}]") for i, item in enumerate(value))
+    if get_origin(hint) is dict:
+        if not isinstance(value, dict):
+            raise ValueError(f"{name} must be an object, not {value!r:.80}")
+        return {key: _convert(get_args(hint)[1], item, f"{name}.{key}") for key, item in value.items()}
     if dataclasses.is_dataclass(hint):
         if not isinstance(value, dict):
             raise ValueError(f"{name} must be an object, not {value!r:.80}")

@@ -1,0 +1,39 @@
+"""metrics.jsonl: a run's numbers as plain lines, with or without W&B."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from rrtf.store import dump, read_rows
+
+
+class Metrics:
+    """Appends one JSON object a call: `step` and the numbers. A resumed run goes on in the same file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_file():
+            _cut_half_line(path)
+
+    def __call__(self, step: int, numbers: Mapping[str, float]) -> None:
+        """Add the numbers of one step."""
+        with self.path.open("a", encoding="ascii") as file:
+            file.write(dump({"step": step, **numbers}))
+
+
+def read_metrics(path: Path) -> dict[str, list[tuple[int, float]]]:
+    """Each metric's (step, value) pairs in the order of steps; a step that a resumed run repeated counts once, the later one."""
+    series: dict[str, dict[int, float]] = {}
+    for _, row in read_rows(path):
+        for name, value in row.items():
+            if name != "step":
+                series.setdefault(name, {})[row["step"]] = value
+    return {name: sorted(values.items()) for name, values in series.items()}
+
+
+def _cut_half_line(path: Path) -> None:
+    """Drop a last line that a kill left unfinished."""
+    content = path.read_bytes()
+    if content and not content.endswith(b"\n"):
+        with path.open("r+b") as file:
+            file.truncate(content.rfind(b"\n") + 1)

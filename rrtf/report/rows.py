@@ -1,0 +1,153 @@
+"""One row a run: everything a table, a figure or a reader needs, and what it takes to repeat it."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rrtf.records import Group, Judged, Outcome, Score, to_row
+from rrtf.store import dump, lock, read_records
+
+ROW_VERSION = "1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceRow:
+    """One source's candidates: how many there were of each outcome, and on how many problems one passed."""
+
+    source: str
+    role: str
+    candidates: int
+    passed: int
+    problems: int
+    problems_solved: int
+    outcomes: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupRow:
+    """Groups that are trained on, and why the others are not."""
+
+    kept: int
+    dropped: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageRow:
+    """One step of the plan: how long its work took, and whether this run found it done."""
+
+    stage: str
+    title: str
+    seconds: float
+    cached: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComparisonRow:
+    """Two models on one benchmark, paired by problem; `second` is the newer one, `effect` 0.05 is five points."""
+
+    benchmark: str
+    k: int
+    first: str
+    second: str
+    effect: float
+    low: float
+    high: float
+    gained: int
+    lost: int
+    p: float
+    test: str
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRow:
+    """A whole run. `digests` names what went in and came out: weights, problem files, artifacts; `measured` any other number."""
+
+    experiment: str
+    overrides: tuple[str, ...] = ()
+    seed: int = 0
+    scale: str = ""
+    settings: dict[str, Any] = field(default_factory=dict)
+    digests: dict[str, str] = field(default_factory=dict)
+    scores: tuple[Score, ...] = ()
+    comparisons: tuple[ComparisonRow, ...] = ()
+    sources: tuple[SourceRow, ...] = ()
+    groups: tuple[GroupRow, ...] = ()
+    stages: tuple[StageRow, ...] = ()
+    solved: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    measured: dict[str, float] = field(default_factory=dict)
+    commit: str = ""
+    dirty: bool = False
+    versions: dict[str, str] = field(default_factory=dict)
+    hardware: dict[str, Any] = field(default_factory=dict)
+    started: str = ""
+    seconds: float = 0.0
+    row_version: str = ROW_VERSION
+
+    def score(self, benchmark: str, model: str, k: int = 1) -> Score | None:
+        """The score of a model on a benchmark, or None where it was not run."""
+        found = (s for s in self.scores if (s.benchmark, s.model, s.k) == (benchmark, model, k))
+        return next(found, None)
+
+
+def source_rows(judged: Iterable[Judged]) -> list[SourceRow]:
+    """Outcomes per source, students first, in order of appearance."""
+    collected: dict[tuple[str, str], list[Judged]] = {}
+    for row in judged:
+        collected.setdefault((row.candidate.role.value, row.candidate.source), []).append(row)
+    return [_source_row(*key, rows) for key, rows in sorted(collected.items(), key=lambda item: item[0][0])]
+
+
+def _source_row(role: str, source: str, rows: Sequence[Judged]) -> SourceRow:
+    counts = Counter(row.verdict.outcome for row in rows)
+    passing = {row.candidate.task_id for row in rows if row.verdict.outcome is Outcome.all_tests_passed}
+    return SourceRow(
+        source=source,
+        role=role,
+        candidates=len(rows),
+        passed=counts[Outcome.all_tests_passed],
+        problems=len({row.candidate.task_id for row in rows}),
+        problems_solved=len(passing),
+        outcomes={outcome.value: counts[outcome] for outcome in Outcome if counts[outcome]},
+    )
+
+
+def group_row(groups: Iterable[Group]) -> GroupRow:
+    """How many groups are kept, and how many dropped for each reason, the commonest first."""
+    reasons = Counter(group.dropped for group in groups)
+    kept = reasons.pop("", 0)
+    return GroupRow(kept=kept, dropped=dict(reasons.most_common()))
+
+
+def append(path: Path, row: RunRow) -> None:
+    """Add a run to a results file; several processes may do so at once."""
+    with lock(path.with_suffix(".lock")), path.open("a", encoding="ascii") as file:
+        file.write(dump(row))
+
+
+def read(path: Path) -> list[RunRow]:
+    """The runs of a results file. Raises DataError with the line of a row that does not fit."""
+    return list(read_records(RunRow, path))
+
+
+def flat(row: RunRow) -> dict[str, float]:
+    """The row's numbers under one name each: what W&B keeps as a summary and metrics.jsonl as its last line."""
+    numbers: dict[str, float] = {}
+    for score in row.scores:
+        name = f"{score.benchmark}/{score.model}/pass@{score.k}"
+        numbers |= {name: score.value, f"{name}/low": score.low, f"{name}/high": score.high, f"{name}/solved": score.solved}
+    for comparison in row.comparisons:
+        name = f"{comparison.benchmark}/{comparison.second}-{comparison.first}/pass@{comparison.k}"
+        numbers |= {name: comparison.effect, f"{name}/p": comparison.p}
+    for source in row.sources:
+        numbers[f"sources/{source.source}/pass_share"] = source.passed / max(source.candidates, 1)
+    for number, groups in enumerate(row.groups, start=1):
+        numbers |= {f"groups/{number}/kept": groups.kept, f"groups/{number}/dropped": sum(groups.dropped.values())}
+    return numbers | row.measured | {"seconds": row.seconds}
+
+
+def plain(row: RunRow) -> dict[str, Any]:
+    """The row as JSON values."""
+    return dict(to_row(row))
