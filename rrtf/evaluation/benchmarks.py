@@ -49,13 +49,19 @@ def score(
     listed = list(problems)
     _complete(benchmark, {problem.task_id for problem in listed}, verdicts)
     results = [_problem_result(problem, verdicts[problem.task_id]) for problem in listed]
-    names = sorted({result.group for result in results})
+    names = sorted({result.group for result in results}, key=_level)
 
     def scores(name: str, members: Sequence[ProblemResult]) -> list[Score]:
         return [_score(name, members, k, model=model, protocol=protocol) for k in ks]
 
     groups = {name: scores(f"{benchmark}/{name or 'other'}", [r for r in results if r.group == name]) for name in names}
     return BenchmarkResult(scores(benchmark, results), groups if len(groups) > 1 else {}, results)
+
+
+def _level(name: str) -> tuple[int, str]:
+    """Easy before medium before hard, whatever their case; other levels by name."""
+    known = ("easy", "medium", "hard")
+    return (known.index(name.lower()) if name.lower() in known else len(known), name)
 
 
 def by_task(verdicts: Iterable[Verdict]) -> dict[str, list[Verdict]]:

@@ -22,7 +22,7 @@ class Metrics:
 
 
 def read_metrics(path: Path) -> dict[str, list[tuple[int, float]]]:
-    """Each metric's (step, value) pairs in the order of steps; a step that a resumed run repeated counts once, the later one."""
+    """Each metric's (step, value) pairs by step; of a step that a resumed run repeated, the later counts."""
     series: dict[str, dict[int, float]] = {}
     for _, row in read_rows(path):
         for name, value in row.items():

@@ -1,4 +1,4 @@
-"""What a row says about the machine and the code it came from. Every part is found by asking, and left out where nobody answers."""
+"""What a row says about the machine and the code it came from; what can't be found out is left out."""
 
 import os
 import platform
@@ -29,12 +29,11 @@ class Commit(NamedTuple):
     dirty: bool
 
 
-def commit(folder: Path = Path(__file__).parent) -> Commit:
-    """The commit of the checkout that this package runs from; an installed wheel has none."""
-    head = _run("git", "-C", str(folder), "rev-parse", "HEAD")
-    tracked = _run("git", "-C", str(folder), "ls-files", "--error-unmatch", __file__) if head else ""
-    if not tracked and folder == Path(__file__).parent:
+def commit(folder: Path = Path(__file__).parents[1]) -> Commit:
+    """The commit of the checkout that `folder` is tracked in; an installed wheel has none, also inside a checkout."""
+    if not _run("git", "-C", str(folder), "ls-files", "."):
         return Commit("", False)
+    head = _run("git", "-C", str(folder), "rev-parse", "HEAD")
     return Commit(head, bool(_run("git", "-C", str(folder), "status", "--porcelain", "--untracked-files=no")))
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rrtf.evaluation.comparison import Comparison
 from rrtf.records import Group, Judged, Outcome, Score, to_row
 from rrtf.store import dump, lock, read_records
 
@@ -60,10 +61,16 @@ class ComparisonRow:
     test: str
     sentence: str
 
+    @classmethod
+    def of(cls, benchmark: str, k: int, found: Comparison) -> "ComparisonRow":
+        """A comparison of two models on a benchmark, as a row."""
+        numbers = {name: value for name, value in found._asdict().items() if name != "problems"}
+        return cls(benchmark=benchmark, k=k, sentence=found.sentence, **numbers)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRow:
-    """A whole run. `digests` names what went in and came out: weights, problem files, artifacts; `measured` any other number."""
+    """A whole run. `digests` names weights, problem files and artifacts; `solved` the tasks per "benchmark/model"."""
 
     experiment: str
     overrides: tuple[str, ...] = ()
