@@ -1,0 +1,159 @@
+"""Counting each assert of trusted test code, also in loops, and going on after one that fails.
+
+The code is rewritten before it is compiled: an assert becomes a unit that is recorded and whose exception stops there; a call
+or an assignment outside any assert becomes a guard, so that one failed call costs one test and not all that follow. Units inside
+units are transparent: the outermost counts. A `try` or `with ...raises(...)` block is one unit, because its own handlers decide.
+"""
+
+import ast
+from types import TracebackType
+from typing import Any
+
+JUDGE = "__rrtf_judge__"
+
+
+class Halt(BaseException):
+    """Stops the tests themselves; no unit swallows it."""
+
+
+class Tally:
+    """Passed and failed tests of one run. In the rewritten code it is the context manager of every unit."""
+
+    def __init__(self, *, early_exit: bool = False) -> None:
+        self.passed = self.wrong = self.raised = 0
+        self.first = ""
+        self._depth = 0
+        self._early_exit = early_exit
+
+    @property
+    def total(self) -> int:
+        """Tests that ran."""
+        return self.passed + self.wrong + self.raised
+
+    def record(self, error: BaseException | None, place: str = "") -> None:
+        """One test's end: no error, a failed assert, or an exception."""
+        if error is None:
+            self.passed += 1
+            return
+        if isinstance(error, AssertionError):
+            self.wrong += 1
+        else:
+            self.raised += 1
+        if not self.first:
+            text = str(error).strip()[:300]
+            self.first = f"{place}{type(error).__name__}{': ' if text else ''}{text}"
+        if self._early_exit:
+            raise Halt
+
+    def __enter__(self) -> None:
+        self._depth += 1
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> bool:
+        self._depth -= 1
+        if self._depth or isinstance(error, (Halt, GeneratorExit)):
+            return False
+        self.record(error, f"line {trace.tb_lineno}: " if trace is not None else "")
+        return True
+
+    def failed(self, error: BaseException) -> "Poison":
+        """A guarded statement raised: one failed test, unless a unit around it decides. Returns what its targets become."""
+        if self._depth or isinstance(error, (Halt, GeneratorExit)):
+            raise error
+        self.record(error, f"line {error.__traceback__.tb_lineno}: " if error.__traceback__ is not None else "")
+        return Poison()
+
+
+class Poison:
+    """The value of a variable whose computation failed: every use fails too."""
+
+    def _use(self, *_: Any, **__: Any) -> Any:
+        raise RuntimeError("it needs a value that an earlier failed call should have given")
+
+    __getattr__ = __call__ = __iter__ = __len__ = __bool__ = __getitem__ = __contains__ = __hash__ = _use  # type: ignore[assignment]
+    __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = __add__ = __radd__ = __sub__ = __rsub__ = _use  # type: ignore[assignment]
+    __str__ = __repr__ = __float__ = __int__ = __index__ = __abs__ = __neg__ = _use
+
+
+class _Rewriter(ast.NodeTransformer):
+    """Wraps statements inside functions; module level code (constants, imports, definitions) stays as it is."""
+
+    def __init__(self) -> None:
+        self._inside = 0
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        self._inside += 1
+        self.generic_visit(node)
+        self._inside -= 1
+        return node
+
+    def visit_Assert(self, node: ast.Assert) -> ast.AST:
+        return _unit(node) if self._inside else node
+
+    def visit_Try(self, node: ast.Try) -> ast.AST:
+        if self._inside and node.handlers and _checks(node):
+            return _unit(node)
+        return self.generic_visit(node)
+
+    def visit_With(self, node: ast.With) -> ast.AST:
+        if self._inside and any("raises" in _called(item.context_expr).lower() for item in node.items):
+            return _unit(node)
+        return self.generic_visit(node)
+
+    def visit_Expr(self, node: ast.Expr) -> ast.AST:
+        if not self._inside or not isinstance(node.value, ast.Call):
+            return node
+        name = _called(node.value)
+        if name.startswith("assert") and isinstance(node.value.func, ast.Attribute):
+            return _unit(node)
+        return _guard(node, [])
+
+    def visit_Assign(self, node: ast.Assign) -> ast.AST:
+        names = [target.id for target in node.targets if isinstance(target, ast.Name)]
+        calls = any(isinstance(part, ast.Call) for part in ast.walk(node.value))
+        return _guard(node, names) if self._inside and calls and len(names) == len(node.targets) else node
+
+
+def _called(node: ast.AST) -> str:
+    """The last name of what a call calls ("" where it has none)."""
+    function = node.func if isinstance(node, ast.Call) else node
+    return getattr(function, "attr", getattr(function, "id", ""))
+
+
+def _checks(node: ast.AST) -> bool:
+    return any(isinstance(part, (ast.Assert, ast.Raise)) or "fail" in _called(part) for part in ast.walk(node))
+
+
+def _unit(node: ast.stmt) -> ast.stmt:
+    unit = ast.With(items=[ast.withitem(context_expr=ast.Name(JUDGE, ast.Load()))], body=[node])
+    return ast.copy_location(unit, node)
+
+
+def _guard(node: ast.stmt, names: list[str]) -> ast.stmt:
+    failed = ast.Call(ast.Attribute(ast.Name(JUDGE, ast.Load()), "failed", ast.Load()), [ast.Name(f"{JUDGE}e", ast.Load())], [])
+    caught: ast.stmt = ast.Expr(failed)
+    if names:
+        caught = ast.Assign([ast.Name(name, ast.Store()) for name in names], failed)
+    handler = ast.ExceptHandler(ast.Name("BaseException", ast.Load()), f"{JUDGE}e", [caught])
+    return ast.copy_location(ast.Try([node], [handler], [], []), node)
+
+
+def rewrite(tree: ast.Module) -> ast.Module:
+    """The same test code, counted. `JUDGE` must be a Tally among its globals when it runs."""
+    return ast.fix_missing_locations(_Rewriter().visit(tree))
+
+
+def free_names(tree: ast.AST) -> set[str]:
+    """Names the code reads and never binds anywhere itself; the candidate's program may define them."""
+    read, bound = set(), set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name):
+            (read if isinstance(node.ctx, ast.Load) else bound).add(node.id)
+        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            bound.add(node.name)
+        elif isinstance(node, ast.arg):
+            bound.add(node.arg)
+        elif isinstance(node, ast.alias):
+            bound.add((node.asname or node.name).partition(".")[0])
+        elif isinstance(node, ast.ExceptHandler) and node.name:
+            bound.add(node.name)
+    return read - bound

@@ -1,0 +1,309 @@
+"""Judging a stream of programs: in order, deduplicated, cached, retried, with bounded memory."""
+
+import hashlib
+import os
+import selectors
+import sys
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rrtf.errors import InfrastructureError
+from rrtf.judge import pool
+from rrtf.judge.settings import Engine, Judge
+from rrtf.records import Outcome, Problem, TestKind, Trust, Verdict, from_row, to_row
+from rrtf.store import Log, digest
+
+JUDGE_VERSION = "1"
+WINDOW = 1024  # programs read ahead of the oldest one without a verdict
+AHEAD = 2  # orders a worker holds, so that it never waits for the engine
+REMEMBERED = 50_000  # verdicts kept for deduplication within a run
+PATIENCE = 60.0  # seconds a worker may need beyond 60 times the CPU limit before it counts as stuck
+
+
+class Job(NamedTuple):
+    """One program to judge; "" means that no code was found in the response."""
+
+    problem: Problem
+    program: str
+
+
+@dataclass(eq=False)
+class Task:
+    """One program under way, and every place in the output that waits for it."""
+
+    key: str
+    problem: Problem
+    tests: str
+    program: str
+    seconds: float
+    verdict: Verdict | None = None
+    attempts: int = 0
+    alone: bool = False
+    scaled: bool = False
+    measures: "list[Task]" = field(default_factory=list)  # for a reference: the tasks that wait for its time
+
+
+def judge(
+    jobs: Iterable[Job], settings: Judge, *, cache: Path | None = None, progress: Callable[[int], None] | None = None
+) -> Iterator[Verdict]:
+    """One verdict a job, in the order of the jobs, as soon as it and all before it are known.
+
+    `cache` is a file of verdicts shared by runs and processes. `progress` is told how many verdicts there are so far.
+    Raises InfrastructureError when no worker can run, or when the share of judge errors passes `max_judge_errors`.
+    """
+    if settings.engine is Engine.ray:
+        from rrtf.judge.cluster import judge_on_ray
+
+        yield from judge_on_ray(jobs, settings, cache=cache, progress=progress)
+        return
+    log = Log(cache) if cache is not None else None
+    stream = _Stream(settings, log)
+    errors = count = 0
+    try:
+        for count, verdict in enumerate(stream.verdicts(iter(jobs)), start=1):
+            errors += verdict.outcome is Outcome.judge_error
+            yield verdict
+            if progress is not None:
+                progress(count)
+            if count >= 100:
+                _check_errors(errors, count, settings, stream.last_error)
+        _check_errors(errors, count, settings, stream.last_error)
+    finally:
+        stream.close()
+        if log is not None:
+            log.close()
+
+
+def _check_errors(errors: int, count: int, settings: Judge, reason: str) -> None:
+    if errors > settings.max_judge_errors * count:
+        raise InfrastructureError(
+            f"{errors} of {count} verdicts are judge errors (judge.max_judge_errors allows a share of "
+            f"{settings.max_judge_errors:g}); the last one: {reason}"
+        )
+
+
+class _Stream:
+    """The state of one `judge` call."""
+
+    def __init__(self, settings: Judge, log: Log | None) -> None:
+        self._settings, self._log = settings, log
+        self._limit = settings.workers or len(os.sched_getaffinity(0))
+        self._workers: list[pool.Worker] = []
+        self._selector = selectors.DefaultSelector()
+        self._ready: deque[Task] = deque()
+        self._late: deque[Task] = deque()  # to be judged alone, when nothing else runs
+        self._known: OrderedDict[str, Task] = OrderedDict()
+        self._problems: OrderedDict[int, tuple[Problem, str]] = OrderedDict()
+        self._seconds: dict[str, float | Task] = {}  # CPU limits of problems whose reference was measured, or is being
+        self._next_id = 0
+        self.last_error = ""
+
+    def verdicts(self, jobs: Iterator[Job]) -> Iterator[Verdict]:
+        window: deque[tuple[str, Task]] = deque()
+        more = True
+        while more or window:
+            while more and len(window) < WINDOW:
+                job = next(jobs, None)
+                more = job is not None
+                if job is not None:
+                    window.append((job.problem.task_id, self._task(job)))
+                    if len(window) >= AHEAD * self._limit and self._dispatch(full=False):
+                        self._turn(wait=False)
+            while window and window[0][1].verdict is not None:
+                task_id, task = window.popleft()
+                assert task.verdict is not None
+                yield replace(task.verdict, task_id=task_id)
+            if window and window[0][1].verdict is None:
+                self._dispatch(full=True)
+                self._turn(wait=True)
+
+    def _task(self, job: Job) -> Task:
+        tests = self._tests_key(job.problem)
+        key = self._key(tests, job.program)
+        if self._settings.deduplicate and key in self._known:
+            return self._known[key]
+        task = Task(key, job.problem, tests, job.program, self._settings.time_limit)
+        known = self._seconds.get(tests)
+        if isinstance(known, float):
+            task.seconds, task.scaled = known, True
+        if not job.program.strip():
+            task.verdict = self._verdict(task, Outcome.no_code, detail="the response holds no code")
+        elif self._log is not None and key in self._log.rows:
+            task.verdict = from_row(Verdict, self._log.rows[key])
+        else:
+            self._ready.append(task)
+        if self._settings.deduplicate:
+            self._known[key] = task
+            if len(self._known) > REMEMBERED:
+                self._known.popitem(last=False)
+        return task
+
+    def _tests_key(self, problem: Problem) -> str:
+        if id(problem) not in self._problems:
+            parts = [to_row(problem.tests), problem.entry_point, problem.prompt, problem.reference]
+            self._problems[id(problem)] = (problem, digest(parts))
+            if len(self._problems) > 2 * WINDOW:
+                self._problems.popitem(last=False)
+        return self._problems[id(problem)][1]
+
+    def _key(self, tests: str, program: str) -> str:
+        s = self._settings
+        limits = [s.time_limit, s.reference_factor, s.memory_mb, s.output_mb, s.processes, s.early_exit]
+        text = "\0".join([tests, JUDGE_VERSION, sys.version, repr(limits), program])
+        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+    def _dispatch(self, *, full: bool) -> bool:
+        """Give work to workers that have room; True when every worker is full. Late tasks run alone, once nothing else can."""
+        running = any(worker.jobs for worker in self._workers)
+        if self._late and full and not self._ready and not running:
+            self._give(self._worker_with_room() or self._workers[0], self._late.popleft())
+            return True
+        while self._ready:
+            if any(task.alone for worker in self._workers for task in worker.jobs.values()):
+                return True
+            worker = self._worker_with_room()
+            if worker is None:
+                return True
+            self._give(worker, self._ready.popleft())
+        return False
+
+    def _worker_with_room(self) -> pool.Worker | None:
+        idle = min(self._workers, key=lambda worker: len(worker.jobs), default=None)
+        if idle is not None and (not idle.jobs or (len(self._workers) == self._limit and len(idle.jobs) < AHEAD)):
+            return idle
+        if len(self._workers) < self._limit:
+            return self._start()
+        return None
+
+    def _start(self) -> pool.Worker:
+        settings = self._settings
+        if self._workers:  # the tier that the first worker found
+            settings = replace(settings, isolation=self._workers[0].tier)
+        worker = pool.start(settings)
+        self._workers.append(worker)
+        self._selector.register(worker.stdout, selectors.EVENT_READ, worker)
+        return worker
+
+    def _give(self, worker: pool.Worker, task: Task) -> None:
+        if not worker.knows(task.tests):
+            worker.learn(task.tests, to_row(task.problem))
+        if not worker.jobs:
+            worker.since = time.monotonic()
+        self._next_id += 1
+        worker.jobs[self._next_id] = task
+        s = self._settings
+        bounds = [task.seconds, s.memory_mb, s.output_mb, s.processes]
+        order = {"job": self._next_id, "key": task.tests, "program": task.program, "bounds": bounds, "early_exit": s.early_exit}
+        worker.send(order)
+
+    def _turn(self, *, wait: bool) -> None:
+        """Take in what the workers report; with `wait`, for up to a quarter of a second."""
+        for worker in self._workers:
+            worker.pump()
+        for key, _ in self._selector.select(0.25 if wait and not any(w.pump() for w in self._workers) else 0.001 * wait):
+            worker = key.data
+            findings = worker.read()
+            if findings is None:
+                self._bury(worker, "a judge worker died")
+                continue
+            for finding in findings:
+                worker.since = time.monotonic()
+                self._take(worker, worker.jobs.pop(finding.pop("job")), finding)
+        for worker in list(self._workers):
+            if worker.jobs and time.monotonic() - worker.since > self._patience(next(iter(worker.jobs.values()))):
+                self._bury(worker, "a judge worker was stuck")
+
+    def _patience(self, task: Task) -> float:
+        runs = max(1, len(task.problem.tests.pairs))
+        return PATIENCE + 60 * task.seconds * runs
+
+    def _bury(self, worker: pool.Worker, reason: str) -> None:
+        """Replace a worker: the task it was at is tried once more, those behind it as if nothing had happened."""
+        self._selector.unregister(worker.stdout)
+        self._workers.remove(worker)
+        worker.close()
+        tasks = list(worker.jobs.values())
+        for task in reversed(tasks[1:]):
+            self._ready.appendleft(task)
+        for task in tasks[:1]:
+            task.attempts += 1
+            if task.attempts > 1:
+                self._settle(task, self._verdict(task, Outcome.judge_error, detail=f"{reason}, twice"))
+            else:
+                self._ready.appendleft(task)
+
+    def _take(self, worker: pool.Worker, task: Task, finding: dict[str, Any]) -> None:
+        outcome = Outcome(finding["outcome"])
+        if finding["again"] and not task.alone:
+            task.alone = True
+            self._late.append(task)
+            return
+        if outcome is Outcome.timeout and task.problem.reference and not task.scaled:
+            self._measure(task, worker, finding)
+            return
+        self._settle(task, self._finished(task, worker, finding))
+
+    def _finished(self, task: Task, worker: pool.Worker, finding: dict[str, Any]) -> Verdict:
+        return self._verdict(
+            task,
+            Outcome(finding["outcome"]),
+            detail=finding["detail"],
+            passed=finding["passed"],
+            total=finding["total"],
+            cpu_seconds=round(finding["cpu"], 6),
+            wall_seconds=round(finding["wall"], 6),
+            peak_mb=round(finding["peak_mb"], 3),
+            isolation=worker.tier.value,
+        )
+
+    def _measure(self, task: Task, worker: pool.Worker, finding: dict[str, Any]) -> None:
+        """A timeout where a reference exists: the limit becomes a multiple of the reference's own time, if that is more."""
+        known = self._seconds.get(task.tests)
+        if known is None:
+            known = Task("", task.problem, task.tests, task.problem.reference, 10 * self._settings.time_limit, scaled=True)
+            self._seconds[task.tests] = known
+            self._ready.appendleft(known)
+        task.verdict = None
+        if isinstance(known, Task):
+            known.measures.append(task)
+            task.verdict_if_fast = self._finished(task, worker, finding)  # type: ignore[attr-defined]
+        else:
+            self._scale(task, known, self._finished(task, worker, finding))
+
+    def _scale(self, task: Task, seconds: float, verdict: Verdict) -> None:
+        task.scaled = True
+        if seconds > task.seconds:
+            task.seconds, task.alone = seconds, False
+            self._ready.appendleft(task)
+        else:
+            self._settle(task, verdict)
+
+    def _settle(self, task: Task, verdict: Verdict) -> None:
+        if task.measures:
+            good = verdict.outcome is Outcome.all_tests_passed
+            seconds = max(self._settings.time_limit, self._settings.reference_factor * verdict.cpu_seconds * good)
+            self._seconds[task.tests] = seconds
+            for waiting in task.measures:
+                self._scale(waiting, seconds, waiting.verdict_if_fast)  # type: ignore[attr-defined]
+            return
+        task.verdict = verdict
+        if verdict.outcome is Outcome.judge_error:
+            self.last_error = f"{verdict.task_id}: {verdict.detail}"
+        elif self._log is not None:
+            self._log.append(task.key, verdict)
+
+    def _verdict(self, task: Task, outcome: Outcome, **fields: Any) -> Verdict:
+        trust = Trust.in_process if task.problem.tests.kind is TestKind.program else Trust.split
+        values = {"passed": 0, "total": 0, **fields}
+        return Verdict(task_id=task.problem.task_id, outcome=outcome, trust=trust, judge_version=JUDGE_VERSION, **values)
+
+    def close(self) -> None:
+        """End every worker."""
+        for worker in self._workers:
+            worker.close()
+        self._workers.clear()
+        self._selector.close()

@@ -1,0 +1,189 @@
+"""What may cross beside the plain types of `wire`, by declared rule; the same on both sides.
+
+returned or passed                          arrives as
+subclass of int, float, str, bytes, list,   its base value (what the subclass overrides does not travel)
+  dict, set, tuple; enum members of these
+Counter, OrderedDict, defaultdict           dict;  deque as deque
+Decimal, Fraction, date and time, range     themselves, from their text or numbers
+numpy scalar                                the Python number; arrays as arrays where the tests use numpy
+named tuple                                 a named tuple with the same fields
+dataclass                                   its fields: equal to a dataclass of that name with equal fields
+instance of a class the problem defines     the tests' own class with the same attributes, links and cycles kept
+generator, map, zip and other iterators     an iterator, also equal to the list of its items
+class, function, any other object           a handle: calls and attributes go back to the candidate's process
+"""
+
+import collections
+import dataclasses
+import datetime
+import decimal
+import fractions
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from rrtf.judge import wire
+from rrtf.judge.wire import Unsendable, Violation
+
+_ACTUAL = (
+    (bool, bool),
+    (int, lambda v: int.__add__(v, 0)),
+    (float, float.__float__),
+    (str, lambda v: str.__getitem__(v, slice(None))),
+    (bytes, lambda v: bytes.__getitem__(v, slice(None))),
+    (bytearray, lambda v: bytearray(bytearray.__getitem__(v, slice(None)))),
+    (tuple, lambda v: tuple(tuple.__iter__(v))),
+    (list, lambda v: list(list.__iter__(v))),
+    (dict, lambda v: dict(dict.items(v))),
+    (set, lambda v: set(set.__iter__(v))),
+    (frozenset, lambda v: frozenset(frozenset.__iter__(v))),
+)
+_TEXTUAL: dict[type, tuple[str, Callable[[Any], list[Any]], Callable[..., Any]]] = {
+    decimal.Decimal: ("decimal", lambda v: [str(v)], decimal.Decimal),
+    fractions.Fraction: ("fraction", lambda v: [v.numerator, v.denominator], fractions.Fraction),
+    datetime.datetime: ("datetime", lambda v: [v.isoformat()], datetime.datetime.fromisoformat),
+    datetime.date: ("date", lambda v: [v.isoformat()], datetime.date.fromisoformat),
+    datetime.time: ("time", lambda v: [v.isoformat()], datetime.time.fromisoformat),
+    datetime.timedelta: ("timedelta", lambda v: [v.days, v.seconds, v.microseconds], datetime.timedelta),
+    range: ("range", lambda v: [v.start, v.stop, v.step], range),
+    collections.deque: ("deque", lambda v: [list(v), v.maxlen], collections.deque),
+}
+_REBUILD = {name: make for name, _, make in _TEXTUAL.values()}
+_ARRAY_KINDS = "biufc"
+
+
+class Classes:
+    """The classes of a problem that both sides know by name; their instances travel by attributes, links kept."""
+
+    def __init__(self, by_name: Mapping[str, type]) -> None:
+        self.by_name = by_name
+        self.names = {kind: name for name, kind in by_name.items()}
+
+
+class Outbox:
+    """Packs one message. `handle` packs what only a handle can stand for; `known` are objects the other side holds already."""
+
+    def __init__(self, classes: Classes, handle: Callable[[Any], Any], known: Mapping[int, Any] | None = None) -> None:
+        self._classes, self._handle = classes, handle
+        self.objects: list[Any] = []
+        self._index: dict[int, int] = {}
+        for place, value in (known or {}).items():
+            self._index[id(value)] = place
+            self.objects.append(value)
+
+    def pack(self, value: Any) -> Any:
+        """The JSON value for `value`; raises Unsendable for what no rule covers."""
+        return wire.pack(value, other=self.other)
+
+    def table(self) -> list[Any]:
+        """The attributes of every object met so far, in the order of their references; links may add more on the way."""
+        rows = []
+        place = 0
+        while place < len(self.objects):
+            value = self.objects[place]
+            attributes = {name: self.pack(item) for name, item in _attributes(value).items()}
+            rows.append([self._classes.names[type(value)], attributes])
+            place += 1
+        return rows
+
+    def other(self, value: Any) -> Any:
+        """The wire hook: every rule of this module's table, in order."""
+        kind = type(value)
+        if kind in self._classes.names:
+            if id(value) not in self._index:
+                self._index[id(value)] = len(self.objects)
+                self.objects.append(value)
+            return {"r": self._index[id(value)]}
+        if kind in _TEXTUAL:
+            name, parts, _ = _TEXTUAL[kind]
+            return {"x": [name, self.pack(parts(value))]}
+        if kind.__module__ == "numpy" and "numpy" in sys.modules:
+            return self._numpy(value)
+        if isinstance(value, tuple) and isinstance(getattr(kind, "_fields", None), tuple):
+            return {"n": [kind.__name__, list(kind._fields), self.pack(list(tuple.__iter__(value)))]}
+        if dataclasses.is_dataclass(kind):
+            fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(kind)}
+            return {"k": [kind.__name__, {name: self.pack(item) for name, item in fields.items()}]}
+        for base, actual in _ACTUAL:
+            if isinstance(value, base):
+                return self.pack(actual(value))
+        return self._handle(value)
+
+    def _numpy(self, value: Any) -> Any:
+        numpy = sys.modules["numpy"]
+        if isinstance(value, numpy.generic):
+            return self.pack(value.item())
+        if type(value) is numpy.ndarray and value.dtype.kind in _ARRAY_KINDS:
+            return {"a": [value.dtype.str, list(value.shape), self.pack(value.ravel().tolist())]}
+        return self._handle(value)
+
+
+class Inbox:
+    """Unpacks one message; `handle` takes what is a handle, `arrays` says whether numpy arrays are welcome."""
+
+    def __init__(self, classes: Classes, handle: Callable[[str, Any], Any], *, arrays: bool) -> None:
+        self._classes, self._handle, self._arrays = classes, handle, arrays
+        self.objects: list[Any] = []
+
+    def load_table(self, rows: list[Any], known: list[Any] | None = None) -> None:
+        """Build the message's objects (the first ones are `known`, and only take the new attributes), then link them."""
+        known = known or []
+        for place, row in enumerate(rows):
+            name, _ = row
+            kind = self._classes.by_name.get(name)
+            if kind is None:
+                raise Violation(f"an object of the unknown class {name!r}")
+            self.objects.append(known[place] if place < len(known) else kind.__new__(kind))
+        for value, (_, attributes) in zip(self.objects, rows, strict=True):
+            for key, item in attributes.items():
+                if key.startswith("__"):
+                    raise Violation(f"an attribute {key!r}")
+                object.__setattr__(value, key, self.unpack(item))
+
+    def unpack(self, packed: Any) -> Any:
+        """The value; raises Violation for what no sender of ours writes."""
+        try:
+            return wire.unpack(packed, other=self.other)
+        except RecursionError:
+            raise Violation("nested too deep") from None
+
+    def other(self, packed: dict[str, Any]) -> Any:
+        """The wire hook: the tags of `Outbox`."""
+        ((tag, content),) = packed.items()
+        if tag == "r":
+            if type(content) is not int or not 0 <= content < len(self.objects):
+                raise Violation("a reference to no object")
+            return self.objects[content]
+        if tag == "x":
+            return _REBUILD[content[0]](*self.unpack(content[1]))
+        if tag == "n":
+            return _named_tuple(content[0], tuple(content[1]))(*self.unpack(content[2]))
+        if tag == "a":
+            return self._array(*content)
+        return self._handle(tag, content)
+
+    def _array(self, kind: str, shape: list[int], items: Any) -> Any:
+        if not self._arrays or kind[1:2] not in _ARRAY_KINDS:
+            raise Unsendable("a numpy array (these tests don't use numpy)")
+        import numpy  # only where the tests already do
+
+        return numpy.array(self.unpack(items), dtype=kind).reshape(shape)
+
+
+def _attributes(value: Any) -> dict[str, Any]:
+    names = list(getattr(value, "__dict__", {}))
+    for base in type(value).__mro__:
+        slots = base.__dict__.get("__slots__", ())
+        names += [slots] if isinstance(slots, str) else list(slots)
+    return {name: getattr(value, name) for name in names if not name.startswith("__") and hasattr(value, name)}
+
+
+_made: dict[tuple[str, tuple[str, ...]], type] = {}
+
+
+def _named_tuple(name: str, fields: tuple[str, ...]) -> type:
+    if (name, fields) not in _made:
+        if len(_made) > 1000:
+            _made.clear()
+        _made[name, fields] = collections.namedtuple(name, fields)  # type: ignore[misc] # noqa: PYI024
+    return _made[name, fields]

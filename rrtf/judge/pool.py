@@ -1,0 +1,135 @@
+"""The engine's end of the workers: processes that start, take orders, report findings, die and are replaced."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import OrderedDict
+from typing import Any
+
+from rrtf.errors import InfrastructureError
+from rrtf.judge.settings import Isolation, Judge
+from rrtf.judge.tester import KEPT_PROBLEMS
+from rrtf.judge.worker import BOOT, ROOT
+
+START_SECONDS = 60
+# the whole environment of a worker: nothing of the user's, hashes and threads made reproducible
+ENVIRONMENT = {
+    "PATH": "/usr/local/bin:/usr/bin:/bin",
+    "HOME": "/tmp",
+    "TMPDIR": "/tmp",
+    "LANG": "C.UTF-8",
+    "PYTHONHASHSEED": "0",
+    "PYTHONUTF8": "1",
+    "PYTHONDONTWRITEBYTECODE": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+}
+TIERS = (Isolation.namespaces, Isolation.processes)
+
+
+class Refused(Exception):
+    """This machine does not allow a tier; the text says what it refused."""
+
+
+class Worker:
+    """One worker process. `send` queues an order, `pump` writes what fits, `read` returns the findings that have come."""
+
+    def __init__(self, tier: Isolation) -> None:
+        self.tier = tier
+        self.jobs: OrderedDict[int, Any] = OrderedDict()  # what it has been given and not reported, in order
+        self.since = time.monotonic()
+        self._known: OrderedDict[str, None] = OrderedDict()
+        self._outgoing = bytearray()
+        self._incoming = bytearray()
+        command = [sys.executable, "-s", "-c", BOOT, ROOT, tier.value]
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=ENVIRONMENT,
+            start_new_session=True,
+            cwd="/",
+        )
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self.stdin, self.stdout = self._process.stdin.fileno(), self._process.stdout.fileno()
+        os.set_blocking(self.stdin, False)
+
+    def wait_until_ready(self) -> None:
+        """Raises Refused when the tier can't be built here."""
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        message = json.loads(line) if line else {"refused": "the worker died at start"}
+        if "ready" not in message:
+            self.close()
+            raise Refused(message["refused"])
+        os.set_blocking(self.stdout, False)
+
+    def knows(self, key: str) -> bool:
+        """Whether the worker has compiled the problem `key`; keeps the same order of use as the worker itself."""
+        if key in self._known:
+            self._known.move_to_end(key)
+            return True
+        return False
+
+    def learn(self, key: str, problem: dict[str, Any]) -> None:
+        """Queue a problem's tests; the worker forgets the one used longest ago."""
+        self._known[key] = None
+        while len(self._known) > KEPT_PROBLEMS:
+            self._known.popitem(last=False)
+        self.send({"key": key, "problem": problem})
+
+    def send(self, order: dict[str, Any]) -> None:
+        """Queue one order."""
+        self._outgoing += json.dumps(order).encode() + b"\n"
+        self.pump()
+
+    def pump(self) -> bool:
+        """Write what the pipe takes; True when something is left."""
+        with contextlib.suppress(BlockingIOError, BrokenPipeError):
+            while self._outgoing:
+                del self._outgoing[: os.write(self.stdin, self._outgoing)]
+        return bool(self._outgoing)
+
+    def read(self) -> list[dict[str, Any]] | None:
+        """Findings that have come, or None when the worker is gone."""
+        try:
+            data = os.read(self.stdout, 1 << 18)
+        except BlockingIOError:
+            return []
+        if not data:
+            return None
+        *lines, rest = (self._incoming + data).split(b"\n")
+        self._incoming = bytearray(rest)
+        return [json.loads(line) for line in lines]
+
+    def close(self) -> None:
+        """End it and everything it started."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        for stream in (self._process.stdin, self._process.stdout):
+            with contextlib.suppress(OSError):
+                stream.close()  # type: ignore[union-attr]
+
+
+def start(settings: Judge) -> Worker:
+    """The first worker, in the strongest tier allowed by the settings that this machine can build.
+
+    Raises InfrastructureError with what each tier was refused for.
+    """
+    wanted = TIERS if settings.isolation is Isolation.auto else (settings.isolation,)
+    refusals = []
+    for tier in wanted:
+        worker = Worker(tier)
+        try:
+            worker.wait_until_ready()
+            return worker
+        except Refused as error:
+            refusals.append(f"{tier.value}: {error}")
+    raise InfrastructureError(f"no judge worker could start ({'; '.join(refusals)}); `rrtf-judge doctor` says more")

@@ -1,0 +1,102 @@
+"""A system call filter for candidates, as a classic BPF program: no debugging, no new namespaces, no kernel interfaces.
+
+It is a second wall: the namespaces and the missing capabilities already refuse most of this. Refused calls fail with EPERM, so
+honest programs see an ordinary error. On a machine other than x86-64 and 64-bit ARM nothing is installed.
+"""
+
+import ctypes
+import errno
+import os
+import struct
+
+from rrtf.judge import linux
+
+# name: (x86-64, 64-bit ARM)
+_FORBIDDEN = {
+    "ptrace": (101, 117),
+    "process_vm_readv": (310, 270),
+    "process_vm_writev": (311, 271),
+    "pidfd_getfd": (438, 438),
+    "kcmp": (312, 272),
+    "unshare": (272, 97),
+    "setns": (308, 268),
+    "mount": (165, 40),
+    "umount2": (166, 39),
+    "pivot_root": (155, 41),
+    "chroot": (161, 51),
+    "open_tree": (428, 428),
+    "move_mount": (429, 429),
+    "fsopen": (430, 430),
+    "mount_setattr": (442, 442),
+    "bpf": (321, 280),
+    "perf_event_open": (298, 241),
+    "userfaultfd": (323, 282),
+    "io_uring_setup": (425, 425),
+    "keyctl": (250, 219),
+    "add_key": (248, 217),
+    "request_key": (249, 218),
+    "open_by_handle_at": (304, 265),
+    "memfd_create": (319, 279),
+    "memfd_secret": (447, 447),
+    "setpriority": (141, 140),
+    "sched_setscheduler": (144, 119),
+    "sched_setattr": (314, 274),
+    "swapon": (167, 224),
+    "reboot": (169, 142),
+    "init_module": (175, 105),
+    "finit_module": (313, 273),
+    "kexec_load": (246, 104),
+    "acct": (163, 89),
+    "quotactl": (179, 60),
+    "personality": (135, 92),
+}
+_CLONE = (56, 220)
+_CLONE3 = 435
+_NAMESPACES = 0x7E020000  # every CLONE_NEW* flag
+_ARCHITECTURES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
+_LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
+_ALLOW, _REFUSE, _KILL = 0x7FFF0000, 0x00050000, 0x80000000
+_X32 = 0x40000000
+
+
+def _program(column: int, architecture: int) -> bytes:
+    """The filter: wrong architecture is killed, forbidden numbers fail with EPERM, clone3 with ENOSYS (libc then uses clone)."""
+    rows: list[tuple[int, int, int, int]] = [
+        (_LOAD, 0, 0, 4),
+        (_EQUAL, 1, 0, architecture),
+        (_RETURN, 0, 0, _KILL),
+        (_LOAD, 0, 0, 0),
+        (_AT_LEAST, 0, 1, _X32),
+        (_RETURN, 0, 0, _KILL),
+        (_EQUAL, 0, 1, _CLONE3),
+        (_RETURN, 0, 0, _REFUSE | errno.ENOSYS),
+    ]
+    for numbers in _FORBIDDEN.values():
+        rows += [(_EQUAL, 0, 1, numbers[column]), (_RETURN, 0, 0, _REFUSE | errno.EPERM)]
+    rows += [
+        (_EQUAL, 0, 3, _CLONE[column]),
+        (_LOAD, 0, 0, 16),  # clone's flags, low word
+        (_ANY_BIT, 0, 1, _NAMESPACES),
+        (_RETURN, 0, 0, _REFUSE | errno.EPERM),
+        (_RETURN, 0, 0, _ALLOW),
+    ]
+    return b"".join(struct.pack("HBBI", *row) for row in rows)
+
+
+def _prepare() -> tuple[ctypes.Array[ctypes.c_char], bytes] | None:
+    if not linux.AVAILABLE or os.uname().machine not in _ARCHITECTURES:
+        return None
+    program = _program(*_ARCHITECTURES[os.uname().machine])
+    code = ctypes.create_string_buffer(program, len(program))
+    return code, struct.pack("HxxxxxxP", len(program) // 8, ctypes.addressof(code))
+
+
+_PREPARED = _prepare()  # once per worker; every forked candidate installs the same bytes
+
+
+def install() -> None:
+    """Filter this process and all it starts from now on; there is no way back."""
+    linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1)
+    if _PREPARED is not None:
+        pointer = ctypes.cast(ctypes.create_string_buffer(_PREPARED[1], len(_PREPARED[1])), ctypes.c_void_p)
+        linux.prctl(linux.PR_SET_SECCOMP, 2, pointer)

@@ -1,0 +1,75 @@
+"""From evidence to a verdict: the rules in one place, in the order in which they decide."""
+
+import os
+from typing import NamedTuple
+
+from rrtf.judge.counting import Tally
+from rrtf.judge.run import Evidence, describe_status
+from rrtf.records import Outcome
+
+
+class Finding(NamedTuple):
+    """What the tester reports of one program: the verdict without the fields that only the engine knows."""
+
+    outcome: Outcome
+    passed: int
+    total: int
+    detail: str
+    cpu: float
+    wall: float
+    peak_mb: float
+    again: bool = False  # too close to a limit on a busy machine: judge it once more when the machine is idle
+
+
+_STOPS = {"memory": Outcome.memory_limit, "output": Outcome.output_limit, "timeout": Outcome.timeout}
+
+
+def find(evidence: Evidence, tally: Tally, *, total: int, seconds: float, loaded: bool, finished: bool) -> Finding:
+    """The verdict of one program that answered calls.
+
+    `total` is how many tests there are, `seconds` the CPU limit, `loaded` whether the program ran to its end and then took
+    calls, `finished` whether the tests ended while the process was still there.
+    """
+    total = max(total, tally.total)
+    outcome, detail = _outcome(evidence, tally, total, seconds, loaded=loaded, finished=finished)
+    late = outcome is Outcome.timeout and seconds < evidence.used <= seconds * 1.5
+    passed = min(tally.passed, total)
+    return Finding(outcome, passed, total, detail[:500], evidence.used, evidence.wall, evidence.peak_mb, late and evidence.busy)
+
+
+def _outcome(
+    evidence: Evidence, tally: Tally, total: int, seconds: float, *, loaded: bool, finished: bool
+) -> tuple[Outcome, str]:
+    everything = finished and loaded and tally.passed == total > 0
+    if evidence.uncompiled:
+        return Outcome.compile_error, evidence.detail
+    if evidence.stop in _STOPS:
+        return _STOPS[evidence.stop], evidence.detail
+    if evidence.used > seconds:
+        return Outcome.timeout, f"used {evidence.used:.2f} of {seconds:g} CPU seconds"
+    if everything:
+        return Outcome.all_tests_passed, ""
+    if evidence.starved:
+        return Outcome.memory_limit, "MemoryError"
+    if evidence.full:
+        return Outcome.output_limit, "wrote more to files than the limit"
+    if evidence.stop:
+        return Outcome.runtime_error, evidence.detail
+    if not finished:
+        return Outcome.runtime_error, _ending(evidence, tally)
+    if not loaded:
+        return Outcome.runtime_error, evidence.detail
+    if tally.passed:
+        return Outcome.some_tests_passed, tally.first
+    return (Outcome.no_test_passed if tally.wrong else Outcome.runtime_error), tally.first
+
+
+def _ending(evidence: Evidence, tally: Tally) -> str:
+    """Why a process that nobody stopped is gone."""
+    status = describe_status(evidence.status)
+    return f"the process {status} after {tally.passed} passed tests" if tally.passed else f"the process {status}"
+
+
+def crashed_in_memory(evidence: Evidence, memory_mb: int) -> bool:
+    """A crash by signal with memory near the limit: C code that could not get memory, not a bug of its own."""
+    return evidence.status is not None and os.WIFSIGNALED(evidence.status) and evidence.peak_mb > 0.85 * memory_mb

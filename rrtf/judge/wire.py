@@ -1,0 +1,108 @@
+"""Plain typed values as bytes, and the frames that carry them between the tester and a candidate.
+
+Only values cross, never code and never pickles. Exact types survive: `True` is not 1, a tuple is not a list, -0.0, NaN, lone
+surrogates and integers of any size come back as they were. A frame is `nonce, length, JSON`; the nonce is fresh for each run, so
+a frame of an earlier run is refused.
+"""
+
+import json
+import struct
+from collections.abc import Callable
+from typing import Any
+
+PLAIN = frozenset({str, bool, type(None), float})
+SMALL = 1 << 62  # integers beyond this travel as hexadecimal, which Python converts in linear time and without a digit limit
+MAX_DEPTH = 200
+HEADER = struct.Struct("!8sI")
+
+Hook = Callable[[Any], Any]
+
+
+class Unsendable(Exception):
+    """A value that can't cross: its type is not a plain one, it is too deep, or it refers to itself."""
+
+
+class TooLarge(Exception):
+    """A value with more items or bytes than the limit."""
+
+
+class Violation(Exception):
+    """A frame that the other side's runtime can't have written: wrong nonce, length, order or content."""
+
+
+def pack(value: Any, *, other: Hook, depth: int = MAX_DEPTH) -> Any:
+    """`value` as a JSON value; `other` packs what is not a plain type, or raises Unsendable."""
+    kind = type(value)
+    if kind is int:
+        return value if -SMALL < value < SMALL else {"i": hex(value)}
+    if kind in PLAIN:
+        return value
+    if depth == 0:
+        raise Unsendable("nested too deep, or containing itself")
+    if kind is list:
+        return [pack(item, other=other, depth=depth - 1) for item in value]
+    if kind is tuple:
+        return {"t": [pack(item, other=other, depth=depth - 1) for item in value]}
+    if kind is dict:
+        return {"d": [[pack(item, other=other, depth=depth - 1) for item in pair] for pair in value.items()]}
+    if kind is set or kind is frozenset:
+        return {"s" if kind is set else "f": [pack(item, other=other, depth=depth - 1) for item in value]}
+    if kind is bytes or kind is bytearray:
+        return {"b" if kind is bytes else "y": value.hex()}
+    if kind is complex:
+        return {"c": [value.real, value.imag]}
+    return other(value)
+
+
+def unpack(packed: Any, *, other: Hook) -> Any:
+    """The value of a `pack`ed one; `other` takes {tag: content} for tags this module doesn't know, or raises Violation."""
+    if type(packed) is list:
+        return [unpack(item, other=other) for item in packed]
+    if type(packed) is not dict:
+        return packed
+    if len(packed) != 1:
+        raise Violation("a tagged value has exactly one tag")
+    ((tag, content),) = packed.items()
+    try:
+        return _TAGS[tag](content, other) if tag in _TAGS else other(packed)
+    except (TypeError, ValueError, AttributeError) as error:
+        raise Violation(f"badly formed {tag!r}: {error}") from None
+
+
+def _items(content: Any, other: Hook) -> list[Any]:
+    if type(content) is not list:
+        raise Violation("items must be a list")
+    return [unpack(item, other=other) for item in content]
+
+
+_TAGS: dict[str, Callable[[Any, Hook], Any]] = {
+    "i": lambda content, _: int(content, 16),
+    "t": lambda content, other: tuple(_items(content, other)),
+    "d": lambda content, other: dict([_items(pair, other) for pair in content]),
+    "s": lambda content, other: set(_items(content, other)),
+    "f": lambda content, other: frozenset(_items(content, other)),
+    "b": lambda content, _: bytes.fromhex(content),
+    "y": lambda content, _: bytearray.fromhex(content),
+    "c": lambda content, _: complex(*(float(part) for part in content)),
+}
+
+
+def refuse(value: Any) -> Any:
+    """A `pack` hook for places where only plain values are expected."""
+    raise Unsendable(f"a {type(value).__name__} can't be sent")
+
+
+def frame(nonce: bytes, message: Any, *, limit: int) -> bytes:
+    """One frame; raises TooLarge when its JSON is longer than `limit` bytes."""
+    body = json.dumps(message, ensure_ascii=True, separators=(",", ":")).encode()
+    if len(body) > limit:
+        raise TooLarge(f"a value of {len(body)} bytes")
+    return HEADER.pack(nonce, len(body)) + body
+
+
+def parse(body: bytes) -> Any:
+    """The JSON of a frame; whatever is wrong with it raises Violation."""
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise Violation(f"not JSON: {error}") from None

@@ -1,0 +1,142 @@
+"""The warm worker: forks a fresh candidate for every run, measures it, and leaves nothing of it alive.
+
+In the namespace tier it is PID 1, so killing "everyone else" is one system call. In the lower tiers it adopts orphans
+(PR_SET_CHILD_SUBREAPER) and kills descendants until none is left.
+"""
+
+import array
+import gc
+import json
+import os
+import select
+import signal
+import socket
+import time
+from typing import Any, NoReturn
+
+from rrtf.judge import candidate, jail
+from rrtf.judge.census import Census, descendants
+from rrtf.judge.confine import CHANNEL, Limits, confine, take_streams
+
+TICK = 0.05  # seconds between two looks at a running candidate; one that ends sooner is never looked at
+
+
+class Zygote:
+    """Serves `run` orders from the tester over `control`; each order brings four descriptors: stdin, stdout, stderr, channel."""
+
+    def __init__(self, control: socket.socket, walls: jail.Jail | None, scratch: str) -> None:
+        self._control, self._walls, self._scratch = control, walls, scratch
+        self._wake, wake = os.pipe()
+        os.set_blocking(self._wake, False)
+        os.set_blocking(wake, False)
+        signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        self._poll = select.poll()
+        self._poll.register(control, select.POLLIN)
+        self._poll.register(self._wake, select.POLLIN)
+
+    def serve(self) -> NoReturn:
+        """Until the tester is gone."""
+        gc.collect()
+        gc.freeze()  # pages that the collector never touches stay shared with every fork
+        while True:
+            data, descriptors, _, _ = socket.recv_fds(self._control, 1 << 16, 4)
+            if not data:
+                self._sweep()
+                os._exit(0)
+            order = json.loads(data)
+            if "run" not in order:
+                continue  # an order to stop that came after the end
+            self._run(Limits(*order["run"]), descriptors)
+
+    def _run(self, limits: Limits, descriptors: list[int]) -> None:
+        started = time.monotonic()
+        pid = os.fork()
+        if pid == 0:
+            self._become_candidate(limits, descriptors)
+        for descriptor in descriptors:
+            os.close(descriptor)
+        report = self._watch(pid, limits)
+        self._sweep()
+        if self._walls is not None:
+            jail.wipe_scratch(self._walls)
+        report["wall"] = time.monotonic() - started
+        self._send(report)
+
+    def _become_candidate(self, limits: Limits, descriptors: list[int]) -> NoReturn:
+        try:
+            take_streams(*descriptors)
+            confine(limits, jail=self._walls, scratch=self._scratch)
+        except BaseException as error:  # noqa: B036 - whatever it is, no program may run after it
+            os.write(2, f"rrtf: could not confine the candidate: {error}".encode())
+            os._exit(97)
+        candidate.main(CHANNEL)
+
+    def _watch(self, pid: int, limits: Limits) -> dict[str, Any]:
+        """Wait until the candidate ends or the tester orders a stop; tick in between."""
+        census = Census(pid)
+        report: dict[str, Any] = {"end": True, "status": None, "killed": ""}
+        while True:
+            ready = self._poll.poll(TICK * 1000)
+            if any(descriptor == self._wake for descriptor, _ in ready):
+                os.read(self._wake, 4096)
+            ended = census.reap()
+            if pid in ended:
+                report["status"] = ended[pid]
+                break
+            if any(descriptor != self._wake for descriptor, _ in ready):
+                if not self._control.recv(1 << 16):
+                    self._sweep()
+                    os._exit(0)
+                break
+            if not ready:
+                look = census.look()
+                self._send({"tick": look})
+                if look["memory"] > limits.memory:
+                    report["killed"] = "memory"
+                    break
+        self._kill_everyone()
+        ended = census.reap(wait=True)
+        if report["status"] is None:
+            report["status"] = ended.get(pid)
+        return report | census.totals()
+
+    def _kill_everyone(self) -> None:
+        """Everything the candidate started; as PID 1 that is everything there is."""
+        if os.getpid() == 1:
+            try:
+                os.kill(-1, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+            return
+        for _ in range(200):
+            alive = descendants()
+            if not alive:
+                return
+            for pid in alive:
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+
+    def _sweep(self) -> None:
+        self._kill_everyone()
+        while True:
+            try:
+                os.waitpid(-1, 0)
+            except ChildProcessError:
+                return
+
+    def _send(self, message: dict[str, Any]) -> None:
+        try:
+            self._control.sendall(json.dumps(message).encode() + b"\n")
+        except OSError:
+            self._sweep()
+            os._exit(0)
+
+
+def send_order(control: socket.socket, limits: Limits, descriptors: list[int]) -> None:
+    """The tester's side of `run`."""
+    fds = array.array("i", descriptors)
+    control.sendmsg([json.dumps({"run": list(limits)}).encode()], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, fds)])
