@@ -1,0 +1,251 @@
+"""Which problems overlap a benchmark: by the words of their text, by the syntax tree of their solution, by their tests.
+
+The three see different copies. Words: a copied or lightly edited text. Tree: a copied solution under other names. Tests: a
+task told anew, with a new solution, that kept its examples. What none of them sees: a task told anew, solved anew and tested
+anew. An index over the benchmark makes the search linear in the problems.
+"""
+
+import ast
+import math
+import re
+from collections import Counter, defaultdict
+from collections.abc import Collection, Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import NamedTuple
+
+from rrtf.problems.data_settings import Decontaminate
+from rrtf.problems.pairs import Pair, pairs
+from rrtf.problems.tree import Function, Labels, functions, parse, shingles
+from rrtf.records import Problem
+
+
+class Evidence(str, Enum):
+    """What two problems share."""
+
+    text = "text"
+    tree = "tree"
+    tests = "tests"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overlap:
+    """One problem found in a benchmark. `score` is the shared share, 0 to 1; `shown` quotes what is shared."""
+
+    task_id: str
+    benchmark: str
+    benchmark_id: str
+    evidence: Evidence
+    score: float
+    shown: str
+
+
+def overlaps(problems: Iterable[Problem], benchmark: Iterable[Problem], settings: Decontaminate) -> list[Overlap]:
+    """Every (problem, benchmark problem, kind of evidence) that reaches the thresholds, in the order of `problems`.
+
+    A problem is never compared with itself (same record on both sides), so a set can be searched for its own copies.
+    """
+    return list(find_overlaps(problems, benchmark, settings))
+
+
+def find_overlaps(problems: Iterable[Problem], benchmark: Iterable[Problem], settings: Decontaminate) -> Iterator[Overlap]:
+    """`overlaps` as a stream: one problem at a time is held."""
+    known = list(benchmark)
+    finders = []
+    if settings.text:
+        finders.append(_TextFinder(known, settings))
+    if settings.tree:
+        finders.append(_TreeFinder(known, settings))
+    if settings.tests:
+        finders.append(_TestFinder(known, settings))
+    for problem in problems:
+        for finder in finders:
+            for found in finder.find(problem):
+                other = known[found.position]
+                if other != problem:
+                    yield Overlap(
+                        task_id=problem.task_id,
+                        benchmark=other.origin,
+                        benchmark_id=other.task_id,
+                        evidence=finder.evidence,
+                        score=round(found.score, 4),
+                        shown=found.shown,
+                    )
+
+
+class _Found(NamedTuple):
+    position: int
+    score: float
+    shown: str
+
+
+class _Index:
+    """Which benchmark problems hold a feature, and how much it tells: log((N + 1) / n) for one that n of N hold."""
+
+    def __init__(self, features: Sequence[Collection[Hashable]]) -> None:
+        self._holders: dict[Hashable, list[int]] = defaultdict(list)
+        for position, held in enumerate(features):
+            for feature in held:
+                self._holders[feature].append(position)
+        self._size = len(features)
+        self.weights = [self.weight(held) for held in features]
+
+    def weight(self, features: Collection[Hashable]) -> float:
+        """How much all of `features` tell together; one that no benchmark problem holds tells most."""
+        return sum(math.log((self._size + 1) / max(1, len(self._holders.get(feature, ())))) for feature in features)
+
+    def shared(self, features: Collection[Hashable]) -> dict[int, list[Hashable]]:
+        """Benchmark problems that hold any of `features`, with those they hold."""
+        shared: dict[int, list[Hashable]] = defaultdict(list)
+        for feature in features:
+            for position in self._holders.get(feature, ()):
+                shared[position].append(feature)
+        return shared
+
+
+class _TextFinder:
+    """Weighted share of the word n-grams of the shorter text that are in the other: containment in either direction."""
+
+    evidence = Evidence.text
+
+    def __init__(self, benchmark: Sequence[Problem], settings: Decontaminate) -> None:
+        self._settings = settings
+        self._index = _Index([_grams(problem, settings.ngram) for problem in benchmark])
+
+    def find(self, problem: Problem) -> Iterator[_Found]:
+        grams = _grams(problem, self._settings.ngram)
+        own = self._index.weight(grams)
+        for position, shared in self._index.shared(grams).items():
+            if len(shared) < self._settings.text_grams:
+                continue
+            score = self._index.weight(shared) / min(own, self._index.weights[position])
+            if score >= self._settings.text:
+                yield _Found(position, score, " … ".join(" ".join(gram) for gram in shared[:: self._settings.ngram])[:200])
+
+
+class _TreeFinder:
+    """The same tree, or most of the weighted shingles: of both together, or of the benchmark's inside a longer function."""
+
+    evidence = Evidence.tree
+
+    def __init__(self, benchmark: Sequence[Problem], settings: Decontaminate) -> None:
+        self._settings = settings
+        entries = [_entry(problem, settings) for problem in benchmark]
+        self._index = _Index([entry.shingles if entry else frozenset() for entry in entries])
+        self._equal: dict[tuple[str, ...], list[int]] = defaultdict(list)
+        for position, entry in enumerate(entries):
+            if entry:
+                self._equal[entry.labels].append(position)
+
+    def find(self, problem: Problem) -> Iterator[_Found]:
+        best: dict[int, _Found] = {}
+        for shape in _shapes(problem.reference, self._settings):
+            for position, score in (*self._same(shape), *self._alike(shape)):
+                if position not in best or score > best[position].score:
+                    best[position] = _Found(position, score, ast.unparse(shape.function)[:200])
+        yield from best.values()
+
+    def _same(self, shape: "_Shape") -> Iterator[tuple[int, float]]:
+        return ((position, 1.0) for position in self._equal.get(shape.labels, ()))
+
+    def _alike(self, shape: "_Shape") -> Iterator[tuple[int, float]]:
+        own = self._index.weight(shape.shingles)
+        for position, shared in self._index.shared(shape.shingles).items():
+            known = self._index.weights[position]
+            # a function at most half as long again must match as a whole, a longer one must contain the benchmark's
+            score = self._index.weight(shared) / max(known, min(own, 1.5 * known))
+            if score >= self._settings.tree:
+                yield position, score
+
+
+class _TestFinder:
+    """Tests with the same arguments and the same expected value, whatever the function is called."""
+
+    evidence = Evidence.tests
+
+    def __init__(self, benchmark: Sequence[Problem], settings: Decontaminate) -> None:
+        self._settings = settings
+        self._pairs = [pairs(problem) for problem in benchmark]
+        self._holders: dict[str, list[tuple[int, str | None]]] = defaultdict(list)
+        for position, held in enumerate(self._pairs):
+            for pair in held:
+                self._holders[pair.arguments].append((position, pair.expected))
+
+    def find(self, problem: Problem) -> Iterator[_Found]:
+        own = pairs(problem)
+        shared: dict[int, set[Pair]] = defaultdict(set)
+        for pair in own:
+            for position, expected in self._holders.get(pair.arguments, ()):
+                if expected is None or pair.expected is None or expected == pair.expected:
+                    shared[position].add(pair)
+        for position, both in shared.items():
+            score = min(1.0, len(both) / min(len(own), len(self._pairs[position])))
+            told = sum(map(_characters, both))
+            limits = self._settings
+            if len(both) >= limits.tests and score >= limits.tests_share and told >= limits.tests_characters:
+                yield _Found(position, score, "; ".join(f"{a} -> {e}" for a, e in sorted(both, key=str)[:3])[:200])
+
+
+def _grams(problem: Problem, size: int) -> frozenset[tuple[str, ...]]:
+    """Word n-grams of the wording: the text, and the docstring of the prompt where the text does not hold it."""
+    grams: set[tuple[str, ...]] = set()
+    for text in (problem.text, *_docstrings(problem.prompt)):
+        words = re.findall(r"[^\W_]+", _without_code(text).lower())
+        grams |= {tuple(words[i : i + size]) for i in range(len(words) - size + 1)}
+    return frozenset(grams)
+
+
+def _without_code(text: str) -> str:
+    """The text less its fenced blocks (the same `class Solution` stands in all of LeetCode), unless it is all fences."""
+    bare = re.sub(r"```.*?(?:```|\Z)", " ", text, flags=re.DOTALL)
+    return bare if bare.strip() else text
+
+
+def _docstrings(program: str) -> list[str]:
+    tree = parse(program)
+    return [docstring for function in functions(tree) if (docstring := ast.get_docstring(function))] if tree else []
+
+
+class _Shape(NamedTuple):
+    """A function with its numbered labels, and its shingles without numbers (none where it is too short for a near match)."""
+
+    function: Function
+    labels: tuple[str, ...]
+    shingles: frozenset[tuple[str, ...]]
+
+
+def _shapes(program: str, settings: Decontaminate) -> Iterator[_Shape]:
+    """Each function that is long enough to mean something."""
+    tree = parse(program)
+    if tree is None:
+        return
+    numbered = Labels(tree, constants=settings.tree_constants)
+    plain = Labels(tree, constants=settings.tree_constants, numbered=False)
+    for function in functions(tree):
+        labels = numbered.of(function)
+        if len(labels) >= settings.tree_equal_labels:
+            long_enough = len(labels) >= settings.tree_labels
+            yield _Shape(function, labels, shingles(plain.of(function)) if long_enough else frozenset())
+
+
+def _entry(problem: Problem, settings: Decontaminate) -> _Shape | None:
+    """The function of a benchmark's solution that counts: its entry point, or its longest where no name is given.
+
+    Where the entry point only wraps the work, it is its longest helper, but never a function that the prompt gives.
+    """
+    name = problem.entry_point.rpartition(".")[2]
+    given = {function.name for function in functions(parse(problem.prompt) or ast.Module([], []))} - {name}
+    found = [shape for shape in _shapes(problem.reference, settings) if shape.function.name not in given]
+    named = [shape for shape in found if shape.function.name == name]
+    return max(named or found, key=lambda shape: len(shape.labels), default=None)
+
+
+def _characters(pair: Pair) -> int:
+    """How much a shared test tells: the length of its values, where True, False and None are one character."""
+    return len(pair.arguments) + (1 if pair.expected in (None, "True", "False", "None") else len(pair.expected))
+
+
+def count_evidence(found: Iterable[Overlap]) -> Counter[str]:
+    """How many problems each kind of evidence alone would catch, and how many any of them does ("any")."""
+    seen = {(overlap.task_id, kind) for overlap in found for kind in (overlap.evidence.value, "any")}
+    return Counter(kind for _, kind in seen)
