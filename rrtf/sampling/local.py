@@ -1,0 +1,63 @@
+"""What every engine with local weights needs: tokenizer, chat template, the exact text and ids of a prompt."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from transformers import AutoTokenizer
+
+from rrtf.errors import ConfigurationError, UserError
+from rrtf.profiles import Prompt
+
+
+class Writer:
+    """Turns prompts into the exact text a model sees, and that text into ids.
+
+    The text holds every special token, the beginning-of-text one included, so tokenizing it without adding any gives what
+    the model was shown: training scores the same ids.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self.tokenizer: Any = AutoTokenizer.from_pretrained(path)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UserError(f"{path}: its tokenizer can't be read: {error}") from None
+        self.beginning = _beginning(self.tokenizer)
+
+    def text(self, prompt: Prompt) -> str:
+        """The text of a prompt. Raises ConfigurationError for a chat prompt where there is no chat template."""
+        if not prompt.messages:
+            return self.beginning + prompt.text + prompt.prefill
+        if not self.tokenizer.chat_template:
+            raise ConfigurationError(
+                ["profile.style: chat, but the tokenizer has no chat template; choose paper, starcoder, wizardcoder or plain"]
+            )
+        messages = [message._asdict() for message in prompt.messages]
+        rendered = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        return str(rendered) + prompt.prefill
+
+    def ids(self, text: str) -> list[int]:
+        """The ids of an exact text."""
+        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def _beginning(tokenizer: Any) -> str:
+    """What the tokenizer itself puts before a text (Llama's <s>), as text."""
+    ids = tokenizer("x")["input_ids"]
+    return str(tokenizer.bos_token) if ids and ids[0] == tokenizer.bos_token_id else ""
+
+
+class Limits(NamedTuple):
+    """What ends an answer besides stop texts: end tokens, and the positions the model knows."""
+
+    ends: frozenset[int]
+    context: int
+
+
+def limits(tokenizer: Any, config: Any, generation: Any) -> Limits:
+    """End tokens from the generation settings, the configuration and the tokenizer; the context from the configuration."""
+    ends: set[int] = set()
+    for holder in (generation, config, tokenizer):
+        found = getattr(holder, "eos_token_id", None)
+        ends |= set(found) if isinstance(found, (list, tuple)) else {found} if found is not None else set()
+    context = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None) or 1 << 30
+    return Limits(frozenset(ends), int(context))
