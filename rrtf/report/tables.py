@@ -27,7 +27,15 @@ def final_table(row: RunRow) -> RenderableType:
 
 
 def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, header_style="bold", pad_edge=False)
+    table = Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        box=None,
+        header_style="bold",
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+    )
     for index, column in enumerate(columns):
         table.add_column(
             column, justify="left" if index == 0 else "right", no_wrap=index == 0 or column == "role", overflow="fold"
@@ -79,7 +87,7 @@ COLUMNS = {
 
 def source_table(sources: Sequence[SourceRow]) -> Table:
     """What became of each source's candidates, and on how many problems one passed."""
-    table = _table("sources: outcomes, % of candidates", "source", "role", "n", *COLUMNS, "problems\nsolved")
+    table = _table("sources: outcomes, % of candidates", "source", "role", "n", *COLUMNS, "tasks\nsolved")
     for row in sources:
         shares = [sum(row.outcomes.get(o.value, 0) for o in outcomes) / max(row.candidates, 1) for outcomes in COLUMNS.values()]
         cells = [f"{100 * share:.1f}" if share else "-" for share in shares]

@@ -1,0 +1,148 @@
+"""Pictures of scores: bars with intervals per benchmark, per difficulty, and what became of the candidates."""
+
+from collections.abc import Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from rrtf.records import Score
+from rrtf.report.drawing import GRID, HATCHES, INK, QUIET, canvas, colours, tidy
+from rrtf.report.rows import GroupRow, RunRow, SourceRow, StageRow
+from rrtf.report.tables import COLUMNS
+
+# worst to best, from warm to cool; dark enough to tell apart in print
+OUTCOME_COLOURS = {
+    "no\ncode": "#666666",
+    "over\nlimit": "#CC79A7",
+    "compile\nerror": "#B03A2E",
+    "runtime\nerror": "#E69F00",
+    "none\npassed": "#F3D9A4",
+    "some\npassed": "#9CC9E8",
+    "all\npassed": "#0072B2",
+}
+
+
+def run_figure(row: RunRow) -> Figure:
+    """A run on one page: scores with intervals, outcomes per source, groups, and where the time went."""
+    figure = canvas(11, 7.2, title=" ".join((row.experiment, *row.overrides))[:110])
+    panels = figure.subplots(2, 2, width_ratios=(1.15, 1))
+    whole = [score for score in row.scores if "/" not in score.benchmark]
+    score_bars(panels[0, 0], whole)
+    outcome_bars(panels[0, 1], row.sources)
+    group_bars(panels[1, 0], row.groups)
+    time_bars(panels[1, 1], row.stages)
+    return figure
+
+
+def difficulty_figure(scores: Sequence[Score], *, benchmark: str) -> Figure:
+    """One benchmark by difficulty or level, models side by side."""
+    members = [score for score in scores if score.benchmark.startswith(f"{benchmark}/")]
+    figure = canvas(max(5.5, 1.2 + 0.55 * len(members)), 3.8)
+    axes = figure.subplots()
+    score_bars(axes, members, strip=f"{benchmark}/")
+    axes.set_title(f"{benchmark}: problems solved by difficulty", loc="left", fontsize=10.5, color=INK)
+    return figure
+
+
+def score_bars(axes: Axes, scores: Sequence[Score], *, strip: str = "") -> None:
+    """Grouped bars in percent with 95 % intervals, each with its value above."""
+    tidy(axes, title="scores with 95 % intervals", y="pass@k, %")
+    if not scores:
+        _nothing(axes, "no benchmark was run")
+        return
+    models = list(dict.fromkeys(score.model for score in scores))
+    several = len({score.k for score in scores}) > 1 or not strip
+    names = {(s.benchmark, s.k): s.benchmark.removeprefix(strip) + (f"\npass@{s.k}" if several else "") for s in scores}
+    width, palette = 0.8 / len(models), colours(models)
+    for index, model in enumerate(models):
+        found = {(score.benchmark, score.k): score for score in scores if score.model == model}
+        places = [i + (index - (len(models) - 1) / 2) * width for i, key in enumerate(names) if key in found]
+        mine = [found[key] for key in names if key in found]
+        heights = [100 * score.value for score in mine]
+        ends = [[100 * max(0.0, s.value - s.low) for s in mine], [100 * max(0.0, s.high - s.value) for s in mine]]
+        hatch = HATCHES[index % len(HATCHES)]
+        axes.bar(places, heights, width * 0.9, label=model, color=palette[model], hatch=hatch, edgecolor="white", linewidth=0.5)
+        axes.errorbar(places, heights, yerr=ends, fmt="none", ecolor=INK, elinewidth=1, capsize=2.5)
+        for place, score in zip(places, mine, strict=True):
+            axes.text(place, 100 * score.high, f"{100 * score.value:.1f}", ha="center", va="bottom", fontsize=7.5, color=INK)
+    axes.set_xticks(range(len(names)), list(names.values()))
+    axes.set_ylim(0, min(112, 1.15 * max(100 * score.high for score in scores) + 2))
+    axes.legend(fontsize=8.5, frameon=False, loc="best", ncols=min(3, len(models)))
+
+
+def outcome_bars(axes: Axes, sources: Sequence[SourceRow]) -> None:
+    """What became of each source's candidates, as shares of one bar."""
+    tidy(axes, title="candidates by outcome", x="% of candidates", grid="")
+    if not sources:
+        _nothing(axes, "no candidates were sampled")
+        return
+    names = [f"{row.source}\n{row.candidates} × {row.role}" for row in sources]
+    left = [0.0] * len(sources)
+    for label, colour in reversed(OUTCOME_COLOURS.items()):
+        outcomes = COLUMNS[label]
+        shares = [100 * sum(row.outcomes.get(o.value, 0) for o in outcomes) / max(row.candidates, 1) for row in sources]
+        axes.barh(names, shares, left=left, color=colour, label=label.replace("\n", " "), edgecolor="white", height=0.6)
+        for index, share in enumerate(shares):
+            if share >= 8:
+                ink = "white" if colour in ("#666666", "#B03A2E", "#0072B2") else INK
+                axes.text(left[index] + share / 2, index, f"{share:.0f}", ha="center", va="center", fontsize=8, color=ink)
+        left = [a + b for a, b in zip(left, shares, strict=True)]
+    axes.set_xlim(0, 100)
+    axes.invert_yaxis()
+    axes.legend(fontsize=7.5, frameon=False, loc="upper left", bbox_to_anchor=(0, -0.13), ncols=4)
+
+
+def group_bars(axes: Axes, groups: Sequence[GroupRow]) -> None:
+    """Groups kept for training and dropped, with the reasons, newest round last."""
+    tidy(axes, title="groups", x="problems", grid="x")
+    if not groups:
+        _nothing(axes, "nothing was ranked")
+        return
+    reasons = list(dict.fromkeys(reason for group in groups for reason in group.dropped))
+    names = ["kept for training", *(_wrapped(f"dropped: {reason}") for reason in reasons)]
+    height = 0.8 / len(groups)
+    for index, group in enumerate(groups):
+        counts = [group.kept, *(group.dropped.get(reason, 0) for reason in reasons)]
+        places = [i + (index - (len(groups) - 1) / 2) * height for i in range(len(names))]
+        shades = ["#0072B2", *["#B0B0B0"] * len(reasons)]
+        axes.barh(places, counts, height * 0.85, color=shades)
+        for place, count in zip(places, counts, strict=True):
+            label = f" {count}" if len(groups) == 1 else f" {count} (round {index + 1})"
+            axes.text(count, place, label, va="center", fontsize=8, color=INK)
+    axes.set_yticks(range(len(names)), names)
+    axes.margins(x=0.18)
+    axes.invert_yaxis()
+
+
+def _wrapped(text: str, width: int = 26) -> str:
+    lines = [""]
+    for word in text.split():
+        lines = [*lines[:-1], f"{lines[-1]} {word}".strip()] if len(lines[-1]) + len(word) < width else [*lines, word]
+    return "\n".join(lines)
+
+
+def time_bars(axes: Axes, stages: Sequence[StageRow], *, most: int = 10) -> None:
+    """Seconds of the longest steps; pale where this run found them done."""
+    tidy(axes, title="time", x="seconds", grid="x")
+    longest = sorted(stages, key=lambda stage: -stage.seconds)[:most]
+    if not longest:
+        _nothing(axes, "no step was run")
+        return
+    shown = [stage for stage in stages if stage in longest]
+    shades = ["#BBD7EA" if stage.cached else "#0072B2" for stage in shown]
+    axes.barh(range(len(shown)), [stage.seconds for stage in shown], color=shades, height=0.7)
+    axes.set_yticks(range(len(shown)), [_wrapped(stage.title, 34) for stage in shown])
+    for index, stage in enumerate(shown):
+        note = f" {stage.seconds:.1f}" + (" (cached)" if stage.cached else "")
+        axes.text(stage.seconds, index, note, va="center", fontsize=8, color=INK)
+    axes.margins(x=0.25)
+    axes.invert_yaxis()
+
+
+def _nothing(axes: Axes, words: str) -> None:
+    axes.text(0.5, 0.5, words, ha="center", va="center", transform=axes.transAxes, color=QUIET, fontsize=10)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.set_xlabel("")
+    axes.set_ylabel("")
+    axes.spines[["left", "bottom"]].set_color(GRID)
