@@ -1,7 +1,6 @@
 """Table 4 as a picture: time per token against score, memory as the bubble's size."""
 
 from collections.abc import Sequence
-from math import sqrt
 from typing import NamedTuple
 
 from matplotlib.axes import Axes
