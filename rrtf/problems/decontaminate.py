@@ -9,7 +9,7 @@ import ast
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Collection, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
@@ -51,7 +51,7 @@ def overlaps(problems: Iterable[Problem], benchmark: Iterable[Problem], settings
 def find_overlaps(problems: Iterable[Problem], benchmark: Iterable[Problem], settings: Decontaminate) -> Iterator[Overlap]:
     """`overlaps` as a stream: one problem at a time is held."""
     known = list(benchmark)
-    finders = []
+    finders: list[_TextFinder | _TreeFinder | _TestFinder] = []
     if settings.text:
         finders.append(_TextFinder(known, settings))
     if settings.tree:
@@ -82,21 +82,21 @@ class _Found(NamedTuple):
 class _Index:
     """Which benchmark problems hold a feature, and how much it tells: log((N + 1) / n) for one that n of N hold."""
 
-    def __init__(self, features: Sequence[Collection[Hashable]]) -> None:
-        self._holders: dict[Hashable, list[int]] = defaultdict(list)
+    def __init__(self, features: Sequence[Collection[tuple[str, ...]]]) -> None:
+        self._holders: dict[tuple[str, ...], list[int]] = defaultdict(list)
         for position, held in enumerate(features):
             for feature in held:
                 self._holders[feature].append(position)
         self._size = len(features)
         self.weights = [self.weight(held) for held in features]
 
-    def weight(self, features: Collection[Hashable]) -> float:
+    def weight(self, features: Collection[tuple[str, ...]]) -> float:
         """How much all of `features` tell together; one that no benchmark problem holds tells most."""
         return sum(math.log((self._size + 1) / max(1, len(self._holders.get(feature, ())))) for feature in features)
 
-    def shared(self, features: Collection[Hashable]) -> dict[int, list[Hashable]]:
+    def shared(self, features: Collection[tuple[str, ...]]) -> dict[int, list[tuple[str, ...]]]:
         """Benchmark problems that hold any of `features`, with those they hold."""
-        shared: dict[int, list[Hashable]] = defaultdict(list)
+        shared: dict[int, list[tuple[str, ...]]] = defaultdict(list)
         for feature in features:
             for position in self._holders.get(feature, ()):
                 shared[position].append(feature)

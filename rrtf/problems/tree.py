@@ -6,14 +6,19 @@ Used where the same solution must be recognised under other names: decontaminati
 import ast
 import warnings
 from collections.abc import Iterator
+from functools import lru_cache
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 _SHINGLE = 4  # labels in one shingle; ours: an expression such as `total += values[i]` gives about three of them
 _SILENT_FIELDS = frozenset({"annotation", "returns", "decorator_list", "type_comment", "type_params", "ctx"})
 
 
+@lru_cache(maxsize=64)
 def parse(program: str) -> ast.Module | None:
-    """The syntax tree, or None for text that is not Python (too deep, null bytes and half a program included)."""
+    """The syntax tree, or None for text that is not Python (too deep, null bytes and half a program included).
+
+    The tree is shared by all who ask for the same program: read it, don't change it.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # "\d" in somebody's program is not our user's warning
         try:
@@ -110,6 +115,7 @@ def shingles(labels: tuple[str, ...], *, width: int = _SHINGLE) -> frozenset[tup
     return frozenset(labels[i : i + width] for i in range(max(1, len(labels) - width + 1)))
 
 
+@lru_cache(maxsize=64)
 def program_labels(program: str, *, constants: bool = True) -> tuple[str, ...]:
     """The labels of a whole program; () where it does not parse. The order of its functions counts."""
     tree = parse(program)
