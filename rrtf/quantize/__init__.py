@@ -1,1 +1,1 @@
-"""Checkpoints made small: CTranslate2 and GPTQ, measured against the original."""
+"""Small formats of a checkpoint: made, measured and compared with the original (paper, Table 4)."""

@@ -1,0 +1,36 @@
+"""A checkpoint in CTranslate2's format, made by its own converter, with the tokenizer beside it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rrtf.errors import InfrastructureError
+from rrtf.progress import Report
+from rrtf.quantize.settings import Quantization
+
+
+def convert_ctranslate2(
+    source: Path, settings: Quantization, target: Path, *, calibration: Sequence[str] = (), report: Report
+) -> None:
+    """Write `source` to the new folder `target`: model.bin, its vocabulary, and the source's tokenizer files.
+
+    CTranslate2 rounds weights by their size alone, so `calibration` is not used. Raises InfrastructureError.
+    """
+    from ctranslate2.converters import TransformersConverter
+    from transformers import AutoTokenizer, GenerationConfig
+    from transformers.utils import logging
+
+    bars = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    report(0, 1, "loading")
+    try:
+        converter = TransformersConverter(str(source), low_cpu_mem_usage=True)
+        converter.convert(str(target), quantization=settings.method.value.removeprefix("ct2_"))
+    except (ValueError, RuntimeError, NotImplementedError, AttributeError, KeyError) as error:
+        raise InfrastructureError(f"CTranslate2 could not convert {source}: {type(error).__name__}: {error}") from error
+    finally:
+        if bars:
+            logging.enable_progress_bar()
+    AutoTokenizer.from_pretrained(source).save_pretrained(target)
+    if (source / "generation_config.json").is_file():
+        GenerationConfig.from_pretrained(source).save_pretrained(target)
+    report(1, 1, "")

@@ -1,0 +1,74 @@
+"""A checkpoint quantized by GPTQ, made by GPTQModel (extra `gptq`) in a process of its own.
+
+A process of its own, because the library takes the terminal, starts threads that outlive the work and keeps the whole model;
+when it ends, all that is gone. The result is an ordinary Hugging Face folder.
+"""
+
+import dataclasses
+import json
+import os
+import re
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rrtf.errors import InfrastructureError
+from rrtf.progress import Report
+from rrtf.quantize.settings import Method, Quantization
+
+_LAYER = re.compile(r"\[(\d+)(?: of |/)(\d+)\]")
+
+
+def convert_gptq(source: Path, settings: Quantization, target: Path, *, calibration: Sequence[str], report: Report) -> None:
+    """Write `source`, quantized, to the new folder `target`, calibrated on the texts. Raises InfrastructureError."""
+    target.mkdir(parents=True)
+    job = {"source": str(source), "target": str(target), "settings": dataclasses.asdict(settings), "texts": list(calibration)}
+    # GPTQModel's own default starts more workers than a small machine has cores, and then they only wait for each other
+    environment = os.environ | {"GPTQMODEL_CPU_WORKERS": os.environ.get("GPTQMODEL_CPU_WORKERS", str(_cores()))}
+    command = [sys.executable, "-m", "rrtf.quantize.gptq"]
+    tail: deque[str] = deque(maxlen=12)
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment, encoding="utf-8",
+        errors="replace",
+    ) as child:  # fmt: skip
+        assert child.stdin and child.stdout
+        try:
+            child.stdin.write(json.dumps(job))
+            child.stdin.close()
+            for line in child.stdout:
+                tail.append(line.rstrip())
+                if seen := _LAYER.search(line):
+                    report(int(seen[1]), int(seen[2]), "layers")
+        except BaseException:
+            child.kill()
+            raise
+    if child.returncode:
+        raise InfrastructureError(f"GPTQModel could not quantize {source}:\n" + "\n".join(tail))
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _run(job: dict[str, Any]) -> None:
+    """What the process does."""
+    from gptqmodel import GPTQModel, QuantizeConfig
+
+    settings = Quantization(**job["settings"] | {"method": Method(job["settings"]["method"])})
+    config = QuantizeConfig(bits=settings.weight_bits, group_size=settings.group_size, desc_act=settings.act_order)
+    model = GPTQModel.load(job["source"], config)
+    texts = [{"input_ids": ids} for ids in _encode(model.tokenizer, job["texts"], settings.calibration_tokens)]
+    model.quantize(texts, batch_size=1)
+    model.save(job["target"])
+
+
+def _encode(tokenizer: Any, texts: Sequence[str], longest: int) -> list[list[int]]:
+    """Token ids of the texts, cut to `longest`; prompts hold their special tokens already."""
+    return [tokenizer(text, add_special_tokens=False)["input_ids"][:longest] for text in texts]
+
+
+if __name__ == "__main__":
+    _run(json.load(sys.stdin))
