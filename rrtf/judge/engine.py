@@ -74,8 +74,6 @@ def judge(
         _check_errors(errors, count, settings, stream.last_error)
     finally:
         stream.close()
-        if log is not None:
-            log.close()
 
 
 def _check_errors(errors: int, count: int, settings: Judge, reason: str) -> None:
