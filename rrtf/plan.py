@@ -89,13 +89,13 @@ class Step:
 
 
 def show(steps: Sequence[Step], console: Console, *, stages: Collection[Stage]) -> None:
-    """Print the plan: each step, its artifact, and whether it will run, is there already, or is left out."""
-    table = Table(title="plan", title_justify="left", box=None, header_style="bold")
+    """Print the plan: each step, its artifact's key, and whether it will run, is there already, or is left out."""
+    table = Table(title="plan", title_justify="left", title_style="bold", box=None, header_style="bold", pad_edge=False)
     for column in ("stage", "step", "artifact", "state"):
-        table.add_column(column)
+        table.add_column(column, no_wrap=True)
     for step in steps:
-        state = "cached" if step.done else "to do" if step.stage in stages else "left out"
-        table.add_row(step.stage.value, step.title, f"{step.stage.value}/{step.path.name}", state)
+        state = "cached" if step.done else "to do" if step.stage in stages or not stages else "left out"
+        table.add_row(step.stage.value, step.title, step.key, state)
     console.print(table)
 
 

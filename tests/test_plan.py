@@ -72,7 +72,7 @@ def test_the_plan_says_what_is_cached_to_do_and_left_out(tmp_path: Path) -> None
     show(chain(tmp_path), shown, stages=[Stage.rank])
     text = shown.file.getvalue()  # type: ignore[attr-defined]
     assert [word for word in ("cached", "to do", "left out") if word in text] == ["cached", "to do", "left out"]
-    assert chain(tmp_path)[0].path.name in text
+    assert chain(tmp_path)[0].key in text
 
 
 def _run(root: Path) -> None:

@@ -1,0 +1,130 @@
+"""One run from settings to results: plan, work, one row, and the row as table and picture."""
+
+import dataclasses
+import time
+from collections.abc import Collection, Sequence
+from datetime import datetime, timezone
+from itertools import combinations
+from pathlib import Path
+from typing import NamedTuple
+
+from rich.console import Console
+
+from rrtf.evaluation.benchmarks import BenchmarkResult, by_task, score, values
+from rrtf.evaluation.comparison import compare
+from rrtf.pipeline import Evaluation, Plan, plan
+from rrtf.plan import Stage, Step, execute, show
+from rrtf.records import Group, Judged, Problem, to_row
+from rrtf.report.metrics import Metrics
+from rrtf.report.provenance import commit, hardware, versions
+from rrtf.report.rows import ComparisonRow, RunRow, StageRow, append, flat, group_row, source_rows
+from rrtf.report.tables import final_table
+from rrtf.settings import Settings
+from rrtf.store import read_records
+
+
+class Result(NamedTuple):
+    """A model's numbers on a benchmark."""
+
+    model: str
+    benchmark: str
+    found: BenchmarkResult
+
+
+def execute_run(settings: Settings, console: Console, *, overrides: Sequence[str]) -> float | None:
+    """Run what is missing and report; returns the score a sweeper maximizes, or None where nothing was evaluated."""
+    begin, started = time.monotonic(), datetime.now(timezone.utc)
+    # reading problems costs nothing, so nobody has to name that stage
+    stages = {Stage.problems, *settings.stages} if settings.stages else set()
+    metrics = Metrics(Path(settings.run_dir) / "metrics.jsonl")
+    planned = feasible(plan(settings, log=metrics), stages)
+    show(planned.steps, console, stages=stages)
+    if not stages:
+        return None
+    cached = {step.key for step in planned.steps if step.done}
+    execute(planned.steps, console, stages=stages)
+    row = dataclasses.replace(
+        run_row(settings, planned, cached=cached),
+        overrides=tuple(overrides),
+        started=started.isoformat(timespec="seconds"),
+        seconds=round(time.monotonic() - begin, 1),
+    )
+    report(settings, row, console)
+    return objective(settings, row)
+
+
+def feasible(planned: Plan, stages: Collection[Stage]) -> Plan:
+    """The plan without the evaluations of models that these stages do not make and that are not there."""
+
+    def made(step: Step) -> bool:
+        return step.done or (step.stage in stages and all(made(needed) for needed in step.needs))
+
+    kept = [evaluation for evaluation in planned.evaluations if not stages or made(evaluation.judged)]
+    wanted = {step.key for evaluation in kept for step in (evaluation.judged, *evaluation.judged.needs)}
+    steps = [step for step in planned.steps if step.stage is not Stage.evaluate or step.key in wanted]
+    return planned._replace(steps=steps, evaluations=kept)
+
+
+def run_row(settings: Settings, planned: Plan, *, cached: Collection[str]) -> RunRow:
+    """Everything a table, a figure or a reader needs of this run, but when it ran."""
+    results = [_result(settings, evaluation) for evaluation in planned.evaluations if evaluation.judged.done]
+    turns = [turn for turn in planned.rounds if turn.ranked.done]
+    judged = [row for turn in turns for step in turn.judged.values() for row in read_records(Judged, step.path)]
+    code = commit()
+    return RunRow(
+        experiment=settings.name,
+        seed=settings.seed,
+        settings=to_row(dataclasses.asdict(settings)),
+        digests={f"{step.stage.value}: {step.title}": step.key for step in planned.steps},
+        scores=tuple(
+            found for r in results for found in (*r.found.scores, *(s for group in r.found.groups.values() for s in group))
+        ),
+        comparisons=tuple(_comparisons(settings, results)),
+        sources=tuple(source_rows(judged)),
+        groups=tuple(group_row(read_records(Group, turn.ranked.path)) for turn in turns),
+        stages=tuple(
+            StageRow(stage=step.stage.value, title=step.title, seconds=step.seconds, cached=step.key in cached)
+            for step in planned.steps
+            if step.done
+        ),
+        solved={f"{r.benchmark}/{r.model}": tuple(p.task_id for p in r.found.problems if p.correct) for r in results},
+        commit=code.commit,
+        dirty=code.dirty,
+        versions=versions(),
+        hardware=hardware(),
+    )
+
+
+def _result(settings: Settings, evaluation: Evaluation) -> Result:
+    protocol = settings.benchmarks[evaluation.benchmark].protocol
+    problems = read_records(Problem, evaluation.problems.path)
+    verdicts = by_task(row.verdict for row in read_records(Judged, evaluation.judged.path))
+    found = score(evaluation.benchmark, problems, verdicts, model=evaluation.model, protocol=protocol.label, ks=protocol.ks)
+    return Result(evaluation.model, evaluation.benchmark, found)
+
+
+def _comparisons(settings: Settings, results: Sequence[Result]) -> list[ComparisonRow]:
+    """Each model against each earlier one on the same benchmark, at the benchmark's first k."""
+    rows = []
+    for first, second in combinations(results, 2):
+        if first.benchmark == second.benchmark:
+            k = settings.benchmarks[first.benchmark].protocol.ks[0]
+            before, after = values(first.found.problems, k), values(second.found.problems, k)
+            rows.append(ComparisonRow.of(first.benchmark, k, compare(before, after, names=(first.model, second.model))))
+    return rows
+
+
+def report(settings: Settings, row: RunRow, console: Console) -> None:
+    """Write the row, show the table, draw the picture."""
+    folder = Path(settings.run_dir)
+    append(folder / "results.jsonl", row)
+    Metrics(folder / "metrics.jsonl")(-1, flat(row))
+    console.print(final_table(row))
+    console.print(f"this run: {folder}", highlight=False)
+
+
+def objective(settings: Settings, row: RunRow) -> float | None:
+    """The pass@k a sweeper maximizes: of the last model on the benchmark `metric` names (the first one by default)."""
+    name = settings.metric or next(iter(settings.benchmarks), "")
+    found = [score.value for score in row.scores if score.benchmark == name]
+    return found[-1] if found else None

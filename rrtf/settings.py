@@ -1,0 +1,129 @@
+"""The typed root of the configuration: what Hydra composes becomes one `Settings`, checked whole before anything is loaded.
+
+Each part is the dataclass of the stage that uses it; its fields are the schema, the defaults and the thing itself.
+"""
+
+from dataclasses import dataclass, field
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import DictConfig, OmegaConf
+
+from rrtf.errors import ConfigurationError
+from rrtf.evaluation.settings import Benchmark
+from rrtf.judge.settings import Judge
+from rrtf.plan import Stage
+from rrtf.problems.settings import ProblemSet
+from rrtf.quantize.settings import Quantization
+from rrtf.rank import Ranking
+from rrtf.report.settings import Logger
+from rrtf.sampling.settings import (
+    CTranslate2,
+    Decoding,
+    HuggingFace,
+    OpenAICompatible,
+    Recorded,
+    Reference,
+    Source,
+    Vllm,
+)
+from rrtf.training.settings import Adapter, Batching, Loss, Optim, Trainer
+
+
+@dataclass(kw_only=True)
+class Settings:
+    """One run."""
+
+    # the experiment's name: groups runs in reports and W&B
+    name: str = "rrtf"
+    # the size it was chosen at (cpu, gpu, paper), for the row; conf/scale sets it
+    scale: str = ""
+    student: HuggingFace = field(default_factory=HuggingFace)
+    teachers: dict[str, Source] = field(default_factory=dict)
+    problems: ProblemSet = field(default_factory=ProblemSet)
+    sampling: Decoding = field(default_factory=Decoding)
+    judge: Judge = field(default_factory=Judge)
+    ranking: Ranking = field(default_factory=Ranking)
+    loss: Loss = field(default_factory=Loss)
+    adapter: Adapter = field(default_factory=Adapter)
+    optim: Optim = field(default_factory=Optim)
+    trainer: Trainer = field(default_factory=Trainer)
+    batching: Batching = field(default_factory=Batching)
+    benchmarks: dict[str, Benchmark] = field(default_factory=dict)
+    quantize: dict[str, Quantization] = field(default_factory=dict)
+    logger: Logger = field(default_factory=Logger)
+    # which stages may do work; the others must be cached. [] prints the plan
+    stages: list[Stage] = field(default_factory=lambda: list(Stage))
+    # 1 is the paper; above 1, each round samples from the student of the round before
+    rounds: int = 1
+    # not in the paper; groups kept out of training to choose a checkpoint by (never a benchmark)
+    validation_share: float = 0.1
+    seed: int = 0
+    # artifacts and caches, shared by all runs
+    store: str = "runs/store"
+    # what this run leaves: its configuration, metrics, table, picture and page
+    run_dir: str = "runs/latest"
+    # the score a sweeper maximizes, as benchmark name and k; "" takes the first benchmark's pass@1 after training
+    metric: str = ""
+
+    def mistakes(self) -> list[str]:
+        """Everything wrong with this configuration, in words; empty when nothing is."""
+        parts = (self.problems, self.sampling, self.judge, self.ranking, self.loss, self.adapter, self.optim)
+        found = [mistake for part in (*parts, self.trainer, self.batching, self.logger) for mistake in part.mistakes()]
+        found += self.student.mistakes("student")
+        found += [mistake for name, teacher in self.teachers.items() for mistake in teacher.mistakes(f"teachers.{name}")]
+        for group in ("benchmarks", "quantize"):
+            for name, part in getattr(self, group).items():
+                found += [f"{group}.{name}: {mistake}" for mistake in part.mistakes()]
+        if self.rounds < 1:
+            found.append(f"rounds: {self.rounds} is below 1")
+        if not 0 <= self.validation_share < 0.9:
+            found.append(f"validation_share: {self.validation_share} is outside [0, 0.9)")
+        if self.metric and self.metric not in self.benchmarks:
+            found.append(
+                f"metric: {self.metric!r} is not one of the benchmarks ({', '.join(self.benchmarks) or 'there are none'})"
+            )
+        return found
+
+
+def register() -> None:
+    """Tell Hydra the schemas, each in the group whose options name it first in their defaults."""
+    store = ConfigStore.instance()
+    store.store(name="settings_schema", node=Settings)
+    groups: dict[str, dict[str, type]] = {
+        "student": {"huggingface_schema": HuggingFace},
+        "problems": {"problems_schema": ProblemSet},
+        "sampling": {"sampling_schema": Decoding},
+        "judge": {"judge_schema": Judge},
+        "ranking": {"ranking_schema": Ranking},
+        "loss": {"loss_schema": Loss},
+        "adapter": {"adapter_schema": Adapter},
+        "optim": {"optim_schema": Optim},
+        "trainer": {"trainer_schema": Trainer},
+        "batching": {"batching_schema": Batching},
+        "logger": {"logger_schema": Logger},
+        "benchmark": {"benchmark_schema": Benchmark},
+        "quantization": {"quantization_schema": Quantization},
+        "source": {
+            "huggingface_schema": HuggingFace,
+            "vllm_schema": Vllm,
+            "ctranslate2_schema": CTranslate2,
+            "openai_compatible_schema": OpenAICompatible,
+            "recorded_schema": Recorded,
+            "reference_schema": Reference,
+        },
+    }
+    for group, schemas in groups.items():
+        for name, node in schemas.items():
+            store.store(group=group, name=name, node=node)
+
+
+def build(config: DictConfig) -> Settings:
+    """The checked settings of a composed configuration.
+
+    Raises ConfigurationError with every mistake at once.
+    """
+    settings = OmegaConf.to_object(config)
+    assert isinstance(settings, Settings)
+    if found := settings.mistakes():
+        raise ConfigurationError(found)
+    return settings
