@@ -21,6 +21,7 @@ class Style(str, Enum):
     starcoder = "starcoder"  # section 4.1.5: the signature, then the docstring in it; a plain completion
     wizardcoder = "wizardcoder"  # section 4.1.5: an Alpaca instruction around the same code
     chat = "chat"  # the model's own chat template
+    verbatim = "verbatim"  # the text itself as the user's message: what evolve and test_votes ask their writers
     plain = "plain"  # what the data set itself publishes: HumanEval's prompt as it is, MBPP's text and test
 
 
@@ -75,6 +76,9 @@ def render(problem: Problem, profile: Profile, *, examples: Sequence[Problem] = 
     if profile.style is Style.chat:
         system = (Message("system", profile.system),) if profile.system else ()
         return Prompt("", (*system, Message("user", instruction(problem))), _prefill(problem, profile))
+    if profile.style is Style.verbatim:
+        system = (Message("system", profile.system),) if profile.system else ()
+        return Prompt("", (*system, Message("user", problem.text)), "")
     if profile.style is Style.paper:
         gap = "\n" if profile.line_breaks else ""
         return Prompt(f'"""{gap}{_quotable(wording(problem))}{gap}"""\n{skeleton(problem)}', (), "")
@@ -98,6 +102,8 @@ def continued(problem: Problem, profile: Profile) -> str:
 
 def stops(problem: Problem, profile: Profile) -> tuple[str, ...]:
     """Texts that end an answer under this profile (they are no part of it)."""
+    if profile.style is Style.verbatim:
+        return ()
     if profile.style is Style.chat:
         return () if profile.opening is Opening.nothing else ("```",)
     if profile.style is Style.wizardcoder:

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 
 def _rules() -> dict[str, bool]:
     """Every rule of rrtf.problems.clean; the last two are off because evolved problems get solutions and tests later."""
-    on = ("short_text", "long_text", "not_latin", "garbled", "repetitive", "leaked_instruction", "refusal", "missing_material")
-    on += ("needs_service", "other_language", "no_python", "no_function", "unfinished")
-    return dict.fromkeys(on, True) | {"no_solution": False, "no_tests": False}
+    texts = ["short_text", "long_text", "not_latin", "garbled", "repetitive", "leaked_instruction", "refusal"]
+    tasks = ["missing_material", "needs_service", "other_language", "no_python", "no_function", "unfinished"]
+    return dict.fromkeys(texts + tasks, True) | {"no_solution": False, "no_tests": False}
 
 
 @dataclass(kw_only=True)
@@ -98,4 +98,72 @@ class Decontaminate:
         ]
         if not (self.text or self.tree or self.tests):
             found.append("decontaminate: text, tree and tests are all 0, so nothing would ever be found")
+        return found
+
+
+def _failures() -> dict[str, bool]:
+    """Every rule of rrtf.problems.evolve_filters."""
+    names = ["empty", "cut", "leaked", "copy", "too_long", "solved", "unanswerable", "off_topic", "no_gain"]
+    return dict.fromkeys(names, True)
+
+
+def _methods() -> dict[str, float]:
+    """The five in-depth methods of rrtf.problems.evolve_prompts."""
+    return dict.fromkeys(["constraints", "specific", "steps", "misdirection"], 1.0) | {"complexity": 0.5}
+
+
+@dataclass(kw_only=True)
+class Evolve:
+    """Evol-Instruct: a writer makes each task a bit harder, round after round, and failures are thrown away.
+
+    Figure 2 of the paper gives the frame of the writer's prompt; methods, rounds and filters are not in the paper.
+    """
+
+    # not in the paper; with the seeds, 4 rounds make its 100K out of 20K
+    rounds: int = 4
+    # how often each method is drawn, relative to the others. The paper's list is not given; these are WizardCoder's five, the
+    # last one "not too often" there, hence half
+    methods: dict[str, float] = field(default_factory=_methods)
+    # keep the tasks it began with, as the paper's corpus does in all likelihood (20K + 4 * 20K)
+    keep_seeds: bool = True
+    # which failures are thrown away, by name; rrtf.problems.evolve_filters says what each is
+    rules: dict[str, bool] = field(default_factory=_failures)
+    # copy: share of word pairs that task and rewriting have in common (Jaccard)
+    copy: float = 0.9
+    # too_long: Figure 2 wants a similar length; words a rewriting may add. Of 1,966 real ones 5 % add more
+    most_added_words: int = 120
+    # no_gain: words the rewriting must have that the task has not, after endings are cut off. One is enough: "prime numbers"
+    # and "in reverse order" are other tasks
+    least_new_words: int = 1
+    # tokens the writer may write in all; 0 means no limit
+    budget_tokens: int = 0
+    # what the writer may cost in all, in the currency of the prices; 0 means no limit
+    budget_money: float = 0.0
+    # prices per million tokens; prompts are counted at 4 characters a token
+    input_price: float = 0.0
+    output_price: float = 0.0
+    # rewritings asked for between two looks at the budget
+    batch: int = 256
+    # which method falls to which task
+    seed: int = 0
+
+    def mistakes(self) -> list[str]:
+        """All values outside their range, unknown methods and rules."""
+        found = []
+        for group, known in (("methods", _methods()), ("rules", _failures())):
+            given = getattr(self, group)
+            found += [f"evolve.{group}.{name}: unknown ({', '.join(known)})" for name in given if name not in known]
+        found += [f"evolve.rules.{name}: say true or false" for name in _failures() if name not in self.rules]
+        found += [f"evolve.methods.{name}: {weight:g} is below 0" for name, weight in self.methods.items() if weight < 0]
+        if sum(self.methods.values()) <= 0:
+            found.append("evolve.methods: no method has a weight above 0")
+        if not 0 < self.copy <= 1:
+            found.append(f"evolve.copy: {self.copy:g} is outside (0, 1]")
+        least = {"rounds": 1, "batch": 1, "most_added_words": 0, "least_new_words": 0, "budget_tokens": 0, "budget_money": 0}
+        least |= {"input_price": 0, "output_price": 0}
+        found += [
+            f"evolve.{name}: {getattr(self, name):g} is below {low}" for name, low in least.items() if getattr(self, name) < low
+        ]
+        if self.budget_money and not (self.input_price or self.output_price):
+            found.append("evolve.budget_money: has no effect while input_price and output_price are 0")
         return found
