@@ -2,8 +2,10 @@
 
 import sys
 import warnings
+from pathlib import Path
 
 import hydra
+from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
@@ -13,7 +15,12 @@ from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
 from rrtf.errors import ConfigurationError, UserError
-from rrtf.settings import build, register
+from rrtf.settings import Settings, build, register
+from rrtf.store import digest
+from rrtf.sweep import ledger
+from rrtf.sweep.launching import launch_mistakes
+from rrtf.sweep.ledger import Point
+from rrtf.sweep.point import run_point
 
 CONFIG = {"config_path": "pkg://rrtf.conf", "config_name": "config", "version_base": "1.3"}
 
@@ -51,17 +58,56 @@ def check_overrides(arguments: list[str]) -> None:
 @hydra.main(**CONFIG)
 def run(config: DictConfig) -> float | None:
     """One run, or one point of a sweep; the score a sweeper maximizes comes back."""
+    console = Console(highlight=False)
+    chosen = HydraConfig.get()
+    if chosen.mode is RunMode.MULTIRUN:
+        return sweep_point(config, chosen, console)
     from rrtf.run import execute_run
 
-    console = Console(highlight=False)
     try:
-        return execute_run(build(config), console, overrides=list(HydraConfig.get().overrides.task))
+        return execute_run(build(config), console, overrides=list(chosen.overrides.task))
     except UserError as error:
-        if HydraConfig.get().mode is RunMode.MULTIRUN:
-            console.print(f"[red]{error}[/red]")
-            raise
         fail(error)
         return None
+
+
+def sweep_point(config: DictConfig, chosen: HydraConf, console: Console) -> float | None:
+    """One point of a multirun, unless the ledger in the sweep's folder knows its score or somebody who works on it."""
+    from rrtf.pipeline import inputs
+    from rrtf.run import execute_run
+
+    overrides = tuple(chosen.overrides.task)
+    try:
+        settings = build(config)
+        check_launcher(settings, chosen)
+        identity = ledger.identity(settings, inputs=inputs(settings))
+    except UserError as error:
+        mistake, identity = error, digest(overrides)
+
+        def work() -> float | None:
+            raise mistake
+    else:
+
+        def work() -> float | None:
+            return execute_run(settings, console, overrides=overrides)
+
+    point = Point(identity=identity, overrides=overrides, run_dir=str(config.run_dir))
+    searching = not chosen.sweeper._target_.endswith("BasicSweeper")
+    return run_point(work, ledger=Path(chosen.sweep.dir), point=point, searching=searching, console=console)
+
+
+def check_launcher(settings: Settings, chosen: HydraConf) -> None:
+    """Raise ConfigurationError if a sweep point needs more processes than its launcher starts."""
+    launcher = chosen.launcher
+    found = launch_mistakes(
+        launcher=chosen.runtime.choices["hydra/launcher"],
+        devices=settings.trainer.devices,
+        nodes=settings.trainer.nodes,
+        tasks_per_node=launcher.get("tasks_per_node", 1),
+        launcher_nodes=launcher.get("nodes", 1),
+    )
+    if found:
+        raise ConfigurationError(found)
 
 
 def fail(error: Exception) -> None:

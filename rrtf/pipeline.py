@@ -245,6 +245,11 @@ def plan(settings: Settings, *, log: Log) -> Plan:
     return Plan(planner.steps, problems, rounds, evaluations)
 
 
+def inputs(settings: Settings) -> list[str]:
+    """The keys of a run's steps; they hold the digests of every outside file and checkpoint, and each stage's version."""
+    return [step.key for step in plan(settings, log=lambda step, numbers: None).steps]
+
+
 def decoding_of(protocol: Protocol) -> Decoding:
     """A benchmark's protocol as the sample stage takes it."""
     sampled = protocol.kind is ProtocolKind.samples
