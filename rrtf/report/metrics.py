@@ -21,13 +21,18 @@ class Metrics:
             file.write(dump({"step": step, **numbers}))
 
 
+def read_steps(path: Path) -> list[tuple[int, dict[str, float]]]:
+    """(step, numbers) of each line as it was written; none where there is no file."""
+    rows = [row for _, row in read_rows(path)] if path.is_file() else []
+    return [(int(row.pop("step")), {name: float(value) for name, value in row.items()}) for row in rows]
+
+
 def read_metrics(path: Path) -> dict[str, list[tuple[int, float]]]:
     """Each metric's (step, value) pairs by step; of a step that a resumed run repeated, the later counts."""
     series: dict[str, dict[int, float]] = {}
-    for _, row in read_rows(path):
-        for name, value in row.items():
-            if name != "step":
-                series.setdefault(name, {})[row["step"]] = value
+    for step, numbers in read_steps(path):
+        for name, value in numbers.items():
+            series.setdefault(name, {})[step] = value
     return {name: sorted(values.items()) for name, values in series.items()}
 
 

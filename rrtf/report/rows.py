@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from rrtf.evaluation.comparison import Comparison
-from rrtf.records import Group, Judged, Outcome, Score, to_row
+from rrtf.records import Group, Judged, Outcome, Score
+from rrtf.report.redact import redact
 from rrtf.store import dump, lock, read_records
 
 ROW_VERSION = "1"
@@ -129,9 +130,9 @@ def group_row(groups: Iterable[Group]) -> GroupRow:
 
 
 def append(path: Path, row: RunRow) -> None:
-    """Add a run to a results file; several processes may do so at once."""
+    """Add a run to a results file, without secrets; several processes may do so at once."""
     with lock(path.with_suffix(".lock")), path.open("a", encoding="ascii") as file:
-        file.write(dump(row))
+        file.write(dump(redact(row)))
 
 
 def read(path: Path) -> list[RunRow]:
@@ -144,17 +145,18 @@ def flat(row: RunRow) -> dict[str, float]:
     numbers: dict[str, float] = {}
     for score in row.scores:
         name = f"{score.benchmark}/{score.model}/pass@{score.k}"
-        numbers |= {name: score.value, f"{name}/low": score.low, f"{name}/high": score.high, f"{name}/solved": score.solved}
+        numbers |= {
+            name: score.value,
+            f"{name}/low": score.low,
+            f"{name}/high": score.high,
+            f"{name}/solved": float(score.solved),
+        }
     for comparison in row.comparisons:
         name = f"{comparison.benchmark}/{comparison.second}-{comparison.first}/pass@{comparison.k}"
         numbers |= {name: comparison.effect, f"{name}/p": comparison.p}
     for source in row.sources:
         numbers[f"sources/{source.source}/pass_share"] = source.passed / max(source.candidates, 1)
     for number, groups in enumerate(row.groups, start=1):
-        numbers |= {f"groups/{number}/kept": groups.kept, f"groups/{number}/dropped": sum(groups.dropped.values())}
+        numbers |= {f"groups/{number}/kept": float(groups.kept)}
+        numbers |= {f"groups/{number}/dropped": float(sum(groups.dropped.values()))}
     return numbers | row.measured | {"seconds": row.seconds}
-
-
-def plain(row: RunRow) -> dict[str, Any]:
-    """The row as JSON values."""
-    return dict(to_row(row))
