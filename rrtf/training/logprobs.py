@@ -1,9 +1,11 @@
 """Lean log-probabilities: the log-probability of each response token, without ever holding a [tokens, vocabulary] tensor.
 
-Logits exist for one chunk of response positions at a time; the backward pass computes each chunk again. Peak memory of
-the head is therefore chunk x vocabulary, whatever the batch. The price is one more tokens x width x vocabulary product.
+The vocabulary is walked in blocks, so that only `logits` numbers exist at a time, whatever the batch and the vocabulary; the
+backward pass computes each block again. Blocks of the vocabulary, not of the tokens, because then each row of the
+head's gradient is written once, and a block that fits the cache makes everything but the matrix products nearly free.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -19,77 +21,91 @@ def token_logprobs(
     *,
     head: torch.nn.Module,
     softcap: float | None = None,
-    chunk: int,
+    logits: int,
 ) -> Float[Tensor, " targets"]:
     """log softmax(head(hidden))[label], each at least in fp32.
 
     `softcap`: Gemma 2 squeezes its logits to softcap * tanh(logits / softcap). A plain linear head takes the fused backward
-    pass; any other (with a LoRA on it, quantized, capped) is called as it is, under checkpointing.
+    pass; any other (with a LoRA on it, quantized, capped) is called as it is, a few tokens at a time, under checkpointing.
     """
     if type(head) is torch.nn.Linear and softcap is None:
         weight, bias = _autocast(head.weight), None if head.bias is None else _autocast(head.bias)
-        return _LinearLogprobs.apply(hidden.to(weight.dtype), weight, bias, label, chunk)
+        return _LinearLogprobs.apply(hidden.to(weight.dtype), weight, bias, label, logits)
+    out_features: Any = head.out_features
+    chunk = max(1, logits // int(out_features))
     pieces = [
         checkpoint(_module_logprobs, part, wanted, head, softcap, use_reentrant=False)
         for part, wanted in zip(hidden.split(chunk), label.split(chunk), strict=True)
     ]
-    return torch.cat(pieces) if pieces else hidden.new_zeros(0)
+    return torch.cat(pieces)
 
 
 def _autocast(weight: Tensor) -> Tensor:
-    """`weight` in the format that autocast would give a matrix product, once for all chunks."""
+    """`weight` in the format that autocast would give a matrix product, once for all blocks."""
     device = weight.device.type
     return weight.to(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else weight
 
 
-def _wide(logits: Tensor) -> Tensor:
-    return logits if logits.dtype == torch.float64 else logits.float()
+def _wide(tensor: Tensor) -> Tensor:
+    return tensor if tensor.dtype == torch.float64 else tensor.float()
 
 
 def _module_logprobs(hidden: Tensor, label: Tensor, head: torch.nn.Module, softcap: float | None) -> Tensor:
-    logits = _wide(head(hidden))
+    scores = _wide(head(hidden))
     if softcap is not None:
-        logits = softcap * torch.tanh(logits / softcap)
-    return logits.gather(1, label[:, None]).squeeze(1) - torch.logsumexp(logits, dim=1)
+        scores = softcap * torch.tanh(scores / softcap)
+    return scores.gather(1, label[:, None]).squeeze(1) - torch.logsumexp(scores, dim=1)
+
+
+def _blocks(tokens: int, vocabulary: int, logits: int) -> Iterator[slice]:
+    """The vocabulary in pieces of at most `logits` logits (and at least one word)."""
+    size = max(1, logits // max(1, tokens))
+    return (slice(start, min(start + size, vocabulary)) for start in range(0, vocabulary, size))
+
+
+def _scores(hidden: Tensor, weight: Tensor, bias: Tensor | None, block: slice) -> Tensor:
+    """A block of logits that may be overwritten."""
+    return _wide(linear(hidden, weight[block], None if bias is None else bias[block]))
 
 
 class _LinearLogprobs(torch.autograd.Function):
     """The same for logits = hidden weight^T + bias, with d logp_t / d logits = onehot(label_t) - softmax_t written out."""
 
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, label: Tensor, chunk: int) -> Tensor:
-        """One pass over the chunks; keeps hidden states and log-normalizers, no logits."""
-        picked = hidden.new_empty(len(hidden), dtype=_wide(hidden[:0]).dtype)
-        normalizer = torch.empty_like(picked)
-        for start in range(0, len(hidden), chunk):
-            span = slice(start, start + chunk)
-            logits = _wide(linear(hidden[span], weight, bias))
-            normalizer[span] = torch.logsumexp(logits, dim=1)
-            picked[span] = logits.gather(1, label[span, None]).squeeze(1)
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, label: Tensor, logits: int) -> Tensor:
+        """One pass over the vocabulary with a running log-sum-exp; keeps hidden states and normalizers, no logits."""
+        picked = torch.zeros_like(hidden[:, 0], dtype=_wide(hidden[:0]).dtype)
+        normalizer = torch.full_like(picked, float("-inf"))
+        for block in _blocks(len(hidden), len(weight), logits):
+            scores = _scores(hidden, weight, bias, block)
+            rows = ((label >= block.start) & (label < block.stop)).nonzero().squeeze(1)
+            picked[rows] = scores[rows, label[rows] - block.start]
+            highest = scores.amax(dim=1)
+            total = scores.sub_(highest[:, None]).exp_().sum(dim=1).log_().add_(highest)
+            normalizer = torch.logaddexp(normalizer, total)
         ctx.save_for_backward(hidden, weight, bias, label, normalizer)
-        ctx.chunk = chunk
+        ctx.logits = logits
         return picked - normalizer
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Any) -> Any:
-        """The chunks once more; weight gradients add up in fp32."""
-        (slope,) = gradients
+    def backward(ctx: Any, *slopes: Any) -> Any:
+        """The blocks once more. With q = softmax - onehot: d hidden = -slope (q weight), d weight = -q^T (slope hidden)."""
+        slope = slopes[0][:, None]
         hidden, weight, bias, label, normalizer = ctx.saved_tensors
         need_hidden, need_weight, need_bias = ctx.needs_input_grad[:3]
-        d_hidden = torch.empty_like(hidden) if need_hidden else None
-        d_weight = torch.zeros_like(weight, dtype=normalizer.dtype) if need_weight else None
-        d_bias = torch.zeros_like(bias, dtype=normalizer.dtype) if need_bias else None
-        for start in range(0, len(hidden), ctx.chunk):
-            span = slice(start, start + ctx.chunk)
-            logits = _wide(linear(hidden[span], weight, bias))
-            d_logits = logits.sub_(normalizer[span, None]).exp_().mul_(-slope[span, None])
-            d_logits.scatter_add_(1, label[span, None], slope[span, None])
-            narrow = d_logits.to(weight.dtype)
-            if d_hidden is not None:
-                d_hidden[span] = narrow @ weight
+        sloped = (hidden * -slope).to(weight.dtype)
+        d_hidden = torch.zeros_like(hidden, dtype=normalizer.dtype)
+        d_weight = torch.empty_like(weight) if need_weight else None
+        d_bias = torch.empty_like(bias) if need_bias else None
+        for block in _blocks(len(hidden), len(weight), ctx.logits):
+            q = _scores(hidden, weight, bias, block).sub_(normalizer[:, None]).exp_()
+            rows = ((label >= block.start) & (label < block.stop)).nonzero().squeeze(1)
+            q[rows, label[rows] - block.start] -= 1
+            narrow = q.to(weight.dtype)
+            if need_hidden:
+                d_hidden += narrow @ weight[block]
             if d_weight is not None:
-                d_weight += narrow.T @ hidden[span]
+                torch.mm(narrow.T, sloped, out=d_weight[block])
             if d_bias is not None:
-                d_bias += d_logits.sum(dim=0)
-        to_weight = None if d_weight is None else d_weight.to(weight.dtype)
-        return d_hidden, to_weight, None if d_bias is None else d_bias.to(weight.dtype), None, None
+                d_bias[block] = (q.T @ -slope.to(q.dtype)).squeeze(1)
+        return (d_hidden * -slope).to(hidden.dtype), d_weight, d_bias, None, None

@@ -59,7 +59,7 @@ class RankingModule(pl.LightningModule):
         self.automatic_optimization = False
         self.strict_loading = False
         self.tuned = model
-        self.scorer = Scorer(plain(model), chunk=settings.batching.chunk)
+        self.scorer = Scorer(plain(model), logits=settings.batching.logits)
         self.tokenizer = tokenizer
         self.settings = settings
         self.after_step = after_step

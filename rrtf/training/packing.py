@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 from torch.nn.utils.rnn import pad_sequence
@@ -19,6 +19,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 from rrtf.errors import ConfigurationError
+from rrtf.training.attention import Block, block_attention, fits
 from rrtf.training.batches import Batch, Layout, Tokens, facts
 
 NAME = "rrtf_packed"
@@ -118,11 +119,13 @@ def packed_attention(
         return sdpa_attention_forward(module, query, key, value, attention_mask, **others)
     _check(packing, sliding_window=sliding_window, softcap=softcap)
     q, k, v = (tensor[0].transpose(0, 1) for tensor in (query, key, value))
-    options: dict[str, Any] = {"scale": scaling, "dropout_p": dropout if module.training else 0.0}
-    options["enable_gqa"] = q.shape[1] != k.shape[1]
-    prompts = _attend(q, k, v, packing.prompt, packing.prompt, is_causal=True, **options)
-    responses = _attend(q, k, v, packing.query, packing.key, attn_mask=packing.mask, **options)
-    return torch.cat([prompts, responses])[packing.back][None], None
+    scale = q.shape[-1] ** -0.5 if scaling is None else scaling
+    causal = torch.ones(2 * packing.prompt.shape[1:], dtype=torch.bool, device=q.device).tril()[None, None]
+    prompts = Block(packing.prompt, packing.prompt, causal)
+    responses = Block(packing.query, packing.key, packing.mask)
+    dropped = dropout if module.training else 0.0
+    outputs = [_attend(q, k, v, block=block, scale=scale, dropout=dropped) for block in (prompts, responses)]
+    return torch.cat(outputs)[packing.back][None], None
 
 
 def _check(packing: Layout, *, sliding_window: int | None, softcap: float | None) -> None:
@@ -134,10 +137,13 @@ def _check(packing: Layout, *, sliding_window: int | None, softcap: float | None
         )
 
 
-def _attend(q: Tensor, k: Tensor, v: Tensor, queries: Int[Tensor, "b q"], keys: Int[Tensor, "b k"], **options: Any) -> Tensor:
+def _attend(q: Tensor, k: Tensor, v: Tensor, *, block: Block, scale: float, dropout: float) -> Tensor:
     """[slots, heads, head_width]: attention of the gathered queries over the gathered keys, padding slots included."""
-    q, k, v = q[queries].transpose(1, 2), k[keys].transpose(1, 2), v[keys].transpose(1, 2)
-    return scaled_dot_product_attention(q, k, v, **options).transpose(1, 2).flatten(0, 1)
+    if q.device.type == "cpu" and dropout == 0 and fits(q, block):
+        return block_attention(q, k, v, block=block, scale=scale)
+    options: dict[str, Any] = {"scale": scale, "dropout_p": dropout, "enable_gqa": q.shape[1] != k.shape[1]}
+    q, k, v = q[block.queries].transpose(1, 2), k[block.keys].transpose(1, 2), v[block.keys].transpose(1, 2)
+    return scaled_dot_product_attention(q, k, v, attn_mask=block.mask, **options).transpose(1, 2).flatten(0, 1)
 
 
 AttentionInterface.register(NAME, packed_attention)

@@ -16,14 +16,14 @@ from rrtf.training.packing import NAME, block_mask, dense_mask
 class Scorer(nn.Module):
     """Wraps the model as one module whose forward pass needs neither [tokens, vocabulary] logits nor a cache.
 
-    `model` is transformers' own class; LoRA layers live inside it. `chunk` is the number of response tokens whose logits exist
+    `model` is transformers' own class; LoRA layers live inside it. `logits` is how many logits may exist
     at one time.
     """
 
-    def __init__(self, model: PreTrainedModel, *, chunk: int) -> None:
+    def __init__(self, model: PreTrainedModel, *, logits: int) -> None:
         super().__init__()
         self.model = model
-        self.chunk = chunk
+        self.logits = logits
 
     def forward(self, batch: Batch) -> Float[Tensor, " rows"]:
         """The summed log-probability of each row's response tokens."""
@@ -35,7 +35,7 @@ class Scorer(nn.Module):
             batch.label,
             head=self.model.get_output_embeddings(),
             softcap=getattr(self.model.config, "final_logit_softcapping", None),
-            chunk=self.chunk,
+            logits=self.logits,
         )
         return logprobs.new_zeros(len(batch.facts.group)).index_add(0, batch.row, logprobs)
 

@@ -259,13 +259,13 @@ class Batching:
     max_length: int = 2048
     # each prompt once, its responses behind it: the same loss and gradients for fewer tokens
     packed: bool = True
-    # completion tokens whose logits exist at one time
-    chunk: int = 512
+    # logits that exist at one time, 4 bytes each: this many fit a CPU's cache; a GPU likes 2**26
+    logits: int = 2**22
     # the end-of-text token after each response is scored, as in RRHF
     append_eos: bool = True
 
     def mistakes(self) -> list[str]:
         """Every setting that can't be meant, in words."""
-        names = ("prompts_per_step", "epochs", "token_budget", "chunk")
+        names = ("prompts_per_step", "epochs", "token_budget", "logits")
         found = [mistake for name in names for mistake in _outside(f"batching.{name}", getattr(self, name), low=1)]
         return found + _outside("batching.max_length", self.max_length, low=2)
