@@ -167,3 +167,47 @@ class Evolve:
         if self.budget_money and not (self.input_price or self.output_price):
             found.append("evolve.budget_money: has no effect while input_price and output_price are 0")
         return found
+
+
+@dataclass(kw_only=True)
+class TestVotes:
+    """Tests for problems that have none: a writer proposes calls, independent programs vote on what they must return.
+
+    Nothing of it is in the paper, which does not say where the tests of its evolved problems came from. The idea is CodeT's
+    dual execution agreement (Chen et al. 2022), on values instead of on whole tests.
+    """
+
+    __test__ = False  # not a pytest class
+
+    # calls the writer is asked for; the usual number in HumanEval's checks
+    calls: int = 8
+    # further calls made from each written one by changing one argument; measured in experiments/test_votes
+    mutants: int = 0
+    # programs that differ in more than names and must agree on a value; two is the least that is no monologue
+    least_programs: int = 2
+    # share of the votes a value needs, weighted by how often each voter is with the majority
+    agreement: float = 0.6
+    # a writer's expected value counts as so many programs; small writers are wrong more often than not
+    writer_vote: float = 0.5
+    # rounds in which votes and voters' weights find each other; they stand still after three
+    rounds: int = 3
+    # fewer calls agreed on than this say too little about a problem, which is then dropped
+    least_tests: int = 2
+    # tests kept per problem, the most agreed first
+    most_tests: int = 12
+    # seed of the mutants
+    seed: int = 0
+
+    def mistakes(self) -> list[str]:
+        """All values outside their range."""
+        least = {"calls": 1, "mutants": 0, "least_programs": 1, "writer_vote": 0, "rounds": 1, "least_tests": 1}
+        found = [
+            f"test_votes.{name}: {getattr(self, name):g} is below {low}"
+            for name, low in least.items()
+            if getattr(self, name) < low
+        ]
+        if not 0 < self.agreement <= 1:
+            found.append(f"test_votes.agreement: {self.agreement:g} is outside (0, 1]")
+        if self.most_tests < self.least_tests:
+            found.append(f"test_votes.most_tests: {self.most_tests} is below least_tests = {self.least_tests}")
+        return found
