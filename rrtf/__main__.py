@@ -91,6 +91,9 @@ def sweep_point(config: DictConfig, chosen: HydraConf, console: Console) -> floa
         def work() -> float | None:
             return execute_run(settings, console, overrides=overrides)
 
+        if not settings.stages:  # only the plan is wanted, and that again each time
+            return work()
+
     point = Point(identity=identity, overrides=overrides, run_dir=str(config.run_dir))
     searching = not chosen.sweeper._target_.endswith("BasicSweeper")
     return run_point(work, ledger=Path(chosen.sweep.dir), point=point, searching=searching, console=console)

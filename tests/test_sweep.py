@@ -206,13 +206,18 @@ def test_a_multirun_ends_with_the_table_and_fails_with_its_points(tmp_path: Path
             self.__dict__.update(values)
 
     config = Node(hydra=Node(sweep=Node(dir=str(tmp_path))))
-    ShowPoints().on_multirun_end(config)  # nothing ran: nothing to show
+    first, second = ShowPoints(), ShowPoints()
+    first.on_multirun_start(config)
+    first.on_multirun_end(config)  # nothing ran: nothing to show
     run(tmp_path, point(tmp_path), lambda: 0.5)
-    ShowPoints().on_multirun_end(config)
+    first.on_multirun_end(config)
     assert "1 done" in capsys.readouterr().out
     run(tmp_path, point(tmp_path, "q"), lambda: 1 / 0)
     with pytest.raises(SystemExit):
-        ShowPoints().on_multirun_end(config)
+        first.on_multirun_end(config)
+    second.on_multirun_start(config)
+    second.on_multirun_end(config)  # an earlier command's failure is shown and not this one's
+    assert "1 failed" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,8 @@ from rich.text import Text
 
 from rrtf.sweep.ledger import FILE, Ledger, Point, State
 
+# a longer error is in the point's error.txt
+ERROR_CHARACTERS = 200
 _STYLES = {State.done: "green", State.running: "cyan", State.stopped: "yellow", State.failed: "bold red"}
 
 
@@ -27,7 +29,7 @@ def table(points: list[Point], *, title: str) -> Table:
         made.add_column(name, overflow="fold")
     for name in ("score", "seconds"):
         made.add_column(name, justify="right", no_wrap=True)
-    made.add_column("where, or what went wrong", overflow="fold")
+    made.add_column("process, or what went wrong", overflow="fold")
     for point in points:
         own = " ".join(text for text in point.overrides if text not in shared) or "(the defaults)"
         score = "" if point.score is None else f"{point.score:.4f}"
@@ -40,7 +42,7 @@ def table(points: list[Point], *, title: str) -> Table:
 def _where(point: Point) -> str:
     if point.state in (State.running, State.stopped):
         return f"process {point.pid} on {point.host}"
-    return point.error.partition("\n")[0] if point.state is State.failed else point.run_dir
+    return " ".join(point.error.split())[:ERROR_CHARACTERS]
 
 
 def show(folder: Path, console: Console) -> bool:
@@ -49,6 +51,8 @@ def show(folder: Path, console: Console) -> bool:
     counts = Counter(point.state for point in points)
     console.print(table(points, title=str(folder)))
     console.print(", ".join(f"{counts[state]} {state.value}" for state in State if counts[state]) or "no point yet")
+    if counts[State.done] or counts[State.failed]:
+        console.print(f"the files of a point are in {folder}/seed=…", highlight=False)
     if counts[State.stopped] or counts[State.failed]:
         console.print("the same command again runs what is stopped, failed or missing")
     return not counts[State.failed]

@@ -29,7 +29,7 @@ def run_point(
         time.sleep(LOOK_SECONDS)
         taken = book.take(point)
     if taken.claim is None:
-        console.print(_known(taken.point))
+        console.print(_known(taken.point), soft_wrap=True)
         return taken.point.score
     return _run(run, book=book, taken=taken, searching=searching, console=console)
 
@@ -62,9 +62,9 @@ def _known(point: Point) -> str:
 def _show(error: Exception, point: Point, console: Console) -> None:
     """One line now; what a developer needs goes to a file of the point."""
     name = escape(" ".join(point.overrides) or "the defaults")
-    console.print(f"[bold red]failed[/bold red] {name}: {escape(str(error) or type(error).__name__)}")
+    console.print(f"[bold red]failed[/bold red] {name}: {escape(str(error) or type(error).__name__)}", soft_wrap=True)
     if not isinstance(error, UserError):
         path = Path(point.run_dir) / "error.txt"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
-        console.print(f"  the traceback is in {escape(str(path))}")
+        console.print(f"  the traceback is in {escape(str(path))}", soft_wrap=True)
