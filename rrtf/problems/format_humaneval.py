@@ -67,4 +67,4 @@ def take_apart(prompt: str, entry_point: str) -> Parts:
     if not isinstance(node, ast.FunctionDef):
         return Parts("", "", "")
     before = "\n".join(prompt.split("\n")[: node.lineno - 1]).strip("\n")
-    return Parts(before + "\n" if before else "", header(prompt, node), ast.get_docstring(node) or "")
+    return Parts(before + "\n" if before else "", header(prompt, node), (ast.get_docstring(node) or "").strip())

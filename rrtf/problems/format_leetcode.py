@@ -12,6 +12,8 @@ from rrtf.records import Problem, TestKind, Tests
 def leetcode(row: Mapping[str, Any]) -> Problem:
     """`task_id, prompt` (imports and node classes), `completion, entry_point, test`, and either `meta` or the v0.3 fields."""
     meta = row.get("meta") or {}
+    if not isinstance(meta, Mapping):
+        raise ValueError(f"meta must be an object, not {meta!r:.80}")
     imports, completion = text(row, "prompt"), text_or_empty(row, "completion")
     starter = text_or_empty(row, "starter_code") or text_or_empty(meta, "lang_code")
     return Problem(
@@ -22,7 +24,7 @@ def leetcode(row: Mapping[str, Any]) -> Problem:
         prompt=f"{imports}\n\n{starter}",
         reference=f"{imports}\n\n{completion}" if completion else "",
         tests=Tests(kind=TestKind.check, setup=imports, code=check_code(row)),
-        topic=", ".join(texts(row, "tags")),
+        topic=", ".join(texts(row, "tags") or texts(meta, "tags")),
         difficulty=text_or_empty(row, "difficulty") or text_or_empty(meta, "difficulty"),
     )
 

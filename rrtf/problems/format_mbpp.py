@@ -35,14 +35,14 @@ def mbpp_plus(row: Mapping[str, Any]) -> Problem:
     code, script = text(row, "code"), text(row, "test")
     asserts = texts(row, "test_list")
     entry_point = _entry_point(asserts, code)
-    loop = parse(script, "test").body[-1:]
-    if not loop or not isinstance(loop[0], ast.For):
+    # found in the text, because parsing megabytes of literals takes seconds
+    before, _, rest = script.rpartition("\nfor ")
+    loop = parse(f"for {rest}", "test").body if before else []
+    if len(loop) != 1 or not isinstance(loop[0], ast.For):
         raise ValueError("test does not end in a loop of assertions: the problem has no tests")
-    lines = script.split("\n")
-    before, loop_lines = lines[: loop[0].lineno - 1], lines[loop[0].lineno - 1 :]
     # through `candidate`: MBPP/56's own function is called check
-    renamed = (re.sub(rf"\b{entry_point}\(", "candidate(", line) for line in loop_lines)
-    check = ["def check(candidate):", *("    " + line for line in renamed)]
+    renamed = (re.sub(rf"\b{entry_point}\(", "candidate(", line) for line in f"for {rest}".split("\n"))
+    check = "".join(f"    {line}\n" for line in renamed)
     setup = "\n".join(texts(row, "test_imports"))
     return Problem(
         task_id=f"Mbpp/{_number(row)}",
@@ -50,7 +50,11 @@ def mbpp_plus(row: Mapping[str, Any]) -> Problem:
         entry_point=entry_point,
         signature=_signature(code, entry_point),
         reference=f"{setup}\n{code}" if setup else code,
-        tests=Tests(kind=TestKind.check, setup=_classes(code, setup, asserts) + setup, code="\n".join(before + check)),
+        tests=Tests(
+            kind=TestKind.check,
+            setup=_classes(code, setup, asserts) + setup,
+            code=f"{before}\n\ndef check(candidate):\n{check}",
+        ),
         split=_split(_number(row)),
     )
 
