@@ -5,6 +5,7 @@ Pure: the pipeline samples and judges; this counts. A judge failure is never cou
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from math import fsum
 from typing import NamedTuple
 
 from rrtf.errors import InfrastructureError, UserError
@@ -108,7 +109,7 @@ def _score(name: str, results: Sequence[ProblemResult], k: int, *, model: str, p
         model=model,
         protocol=protocol,
         k=k,
-        value=sum(numbers) / len(numbers),
+        value=fsum(numbers) / len(numbers),
         low=ends.low,
         high=ends.high,
         interval=ends.method,

@@ -1,7 +1,7 @@
 """Are two runs on the same problems different? Effect, interval, p and a plain sentence."""
 
 from collections.abc import Mapping, Sequence
-from math import comb, sqrt
+from math import comb, fsum, sqrt
 from statistics import NormalDist
 from typing import NamedTuple
 
@@ -80,7 +80,7 @@ def compare(first: Mapping[str, float], second: Mapping[str, float], *, names: t
     return Comparison(
         *names,
         problems=len(differences),
-        effect=sum(differences) / len(differences),
+        effect=fsum(differences) / len(differences),
         low=(ends := paired_bootstrap(differences)).low,
         high=ends.high,
         gained=gained,

@@ -1,7 +1,7 @@
 """pass@k, unbiased, in its one home (paper section 4.1.3; Chen et al. 2021, equation 1)."""
 
 from collections.abc import Sequence
-from math import comb
+from math import comb, fsum
 
 from rrtf.errors import UserError
 
@@ -23,4 +23,4 @@ def pass_at_k(samples: int, correct: int, k: int) -> float:
 def mean_pass_at_k(samples: Sequence[int], correct: Sequence[int], k: int) -> float:
     """The benchmark's pass@k: the mean over problems; problems may have different numbers of samples, each k or more."""
     values = [pass_at_k(n, c, k) for n, c in zip(samples, correct, strict=True)]
-    return sum(values) / len(values)
+    return fsum(values) / len(values)
