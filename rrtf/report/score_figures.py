@@ -24,7 +24,7 @@ OUTCOME_COLOURS = {
 
 def run_figure(row: RunRow) -> Figure:
     """A run on one page: scores with intervals, outcomes per source, groups, and where the time went."""
-    figure = canvas(11, 7.2, title=" ".join((row.experiment, *row.overrides))[:110])
+    figure = canvas(11.0, 7.2, title=" ".join((row.experiment, *row.overrides))[:110])
     panels = figure.subplots(2, 2, width_ratios=(1.15, 1))
     whole = [score for score in row.scores if "/" not in score.benchmark]
     score_bars(panels[0, 0], whole)

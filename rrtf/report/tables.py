@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from rich.console import Group, RenderableType
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -58,7 +59,7 @@ def score_table(scores: Sequence[Score]) -> Table:
     for (benchmark, protocol, k), found in lines.items():
         cells = [_cell(found[model]) if model in found else "not run" for model in models]
         name = f"  {benchmark.split('/', 1)[1]}" if "/" in benchmark else f"{benchmark} pass@{k}"
-        table.add_row(name, protocol if "/" not in benchmark else "", str(next(iter(found.values())).problems), *cells)
+        table.add_row(escape(name), protocol if "/" not in benchmark else "", str(next(iter(found.values())).problems), *cells)
     return table
 
 
@@ -91,7 +92,7 @@ def source_table(sources: Sequence[SourceRow]) -> Table:
     for row in sources:
         shares = [sum(row.outcomes.get(o.value, 0) for o in outcomes) / max(row.candidates, 1) for outcomes in COLUMNS.values()]
         cells = [f"{100 * share:.1f}" if share else "-" for share in shares]
-        table.add_row(row.source, row.role, str(row.candidates), *cells, f"{row.problems_solved}/{row.problems}")
+        table.add_row(escape(row.source), row.role, str(row.candidates), *cells, f"{row.problems_solved}/{row.problems}")
     return table
 
 
@@ -101,7 +102,7 @@ def group_table(groups: Sequence[GroupRow]) -> Table:
     table = _table("groups", "", *rounds)
     table.add_row("kept for training", *(str(group.kept) for group in groups))
     for reason in dict.fromkeys(reason for group in groups for reason in group.dropped):
-        table.add_row(f"dropped: {reason}", *(str(group.dropped.get(reason, 0)) for group in groups))
+        table.add_row(escape(f"dropped: {reason}"), *(str(group.dropped.get(reason, 0)) for group in groups))
     return table
 
 
@@ -109,7 +110,7 @@ def stage_table(stages: Sequence[StageRow]) -> Table:
     """Seconds of each step's own work; a step found done shows what it took when it was made."""
     table = _table("time", "step", "seconds", "")
     for stage in stages:
-        table.add_row(stage.title, f"{stage.seconds:.1f}", "cached" if stage.cached else "")
+        table.add_row(escape(stage.title), f"{stage.seconds:.1f}", "cached" if stage.cached else "")
     table.add_row("work of this run", f"{sum(stage.seconds for stage in stages if not stage.cached):.1f}", "", style="bold")
     return table
 
@@ -117,12 +118,12 @@ def stage_table(stages: Sequence[StageRow]) -> Table:
 def runs_table(rows: Sequence[RunRow], *, benchmark: str, k: int = 1) -> Table:
     """Several runs on one benchmark: a line each, a column a model."""
     models = list(dict.fromkeys(s.model for row in rows for s in row.scores if s.benchmark == benchmark and s.k == k))
-    table = _table(f"{benchmark} pass@{k}, % [95 % interval]", "run", "seed", *models, "difference", "p")
+    table = _table(f"{escape(benchmark)} pass@{k}, % [95 % interval]", "run", "seed", *models, "difference", "p")
     for row in rows:
         scores = [row.score(benchmark, model, k) for model in models]
         paired = [c for c in row.comparisons if (c.benchmark, c.k) == (benchmark, k)]
         difference = f"{100 * paired[-1].effect:+.1f}" if paired else "-"
         name = " ".join((row.experiment, *row.overrides))
         cells = [percent(score) if score else "not run" for score in scores]
-        table.add_row(name, str(row.seed), *cells, difference, f"{paired[-1].p:.2g}" if paired else "-")
+        table.add_row(escape(name), str(row.seed), *cells, difference, f"{paired[-1].p:.2g}" if paired else "-")
     return table

@@ -1,0 +1,192 @@
+import random
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from report_samples import run_row
+
+from rrtf.errors import UserError
+from rrtf.report.curve_figures import Checkpoint, epochs_figure, learning_figure, running_mean
+from rrtf.report.drawing import save
+from rrtf.report.overlap_figure import overlap_bars, overlap_figure, paper_overlap_panel, paper_regions, paper_totals, regions
+from rrtf.report.paper import FIGURE_4, FIGURE_5, LEETCODE_PROBLEMS, TABLE_2, TABLE_3, TABLE_4, overlap_solved
+from rrtf.report.quantization_figure import Quantized, paper_points, quantization_figure
+from rrtf.report.rows import RunRow
+from rrtf.report.score_figures import difficulty_figure, run_figure
+
+
+def texts(figure) -> str:
+    from matplotlib.text import Text
+
+    return "\n".join(text.get_text() for text in figure.findobj(Text))
+
+
+def colliding(figure) -> list[tuple[str, str]]:
+    """Pairs of visible texts whose boxes overlap by more than a hair."""
+    from matplotlib.text import Text
+
+    figure.canvas.draw()
+    renderer = figure.canvas.get_renderer()
+    unseen = {id(label) for axes in figure.axes for axis in (axes.xaxis, axes.yaxis) for label in _outside(axis)}
+    seen = [text for text in figure.findobj(Text) if text.get_visible() and text.get_text() and id(text) not in unseen]
+    boxes = [(text.get_text(), text.get_window_extent(renderer)) for text in seen]
+    boxes = [(text, box) for text, box in boxes if box.width and box.height]
+    found = []
+    for i, (text, box) in enumerate(boxes):
+        for other, second in boxes[i + 1 :]:
+            wide = min(box.x1, second.x1) - max(box.x0, second.x0)
+            high = min(box.y1, second.y1) - max(box.y0, second.y0)
+            if wide > 3 and high > 3:
+                found.append((text, other))
+    return found
+
+
+def _outside(axis):
+    """Labels of ticks beyond the axis' ends: matplotlib keeps them, and does not draw them."""
+    low, high = sorted(axis.get_view_interval())
+    for tick in axis.get_major_ticks():
+        if not low <= tick.get_loc() <= high:
+            yield from (tick.label1, tick.label2)
+
+
+def test_the_papers_numbers_agree_with_each_other():
+    """Counts, percents and overlaps are three printings of the same results."""
+    for row in TABLE_3:
+        assert abs(100 * row.humaneval_solved / 164 - row.humaneval) < 0.05
+        assert abs(100 * row.codereval_solved / 230 - row.codereval) < 0.05
+        assert all(solved <= of for solved, of in zip(row.leetcode, LEETCODE_PROBLEMS, strict=True))
+    for row in TABLE_4:
+        assert abs(100 * row.solved / 164 - row.humaneval) < 0.01
+    for curve in FIGURE_4:
+        assert abs(100 * curve.solved / 164 - curve.peak) < 0.01
+    greedy = {row.model: row.humaneval_solved for row in TABLE_3}
+    assert paper_totals(FIGURE_5[0]) == {model: greedy[model] for model in ("PanGu-Coder2", "WizardCoder", "StarCoder")}
+    assert all(sum(panel.regions) + panel.unsolved == 164 for panel in FIGURE_5)
+    assert len(TABLE_2) == 15
+
+
+def test_the_papers_contradiction_over_starcoder_is_still_there():
+    star = next(row for row in TABLE_2 if row.model == "StarCoder")
+    assert 100 * overlap_solved(FIGURE_5[1], 2) / 164 < star.pass_at_100
+
+
+@given(st.lists(st.sets(st.integers(0, 20).map(str)), min_size=1, max_size=4))
+def test_regions_partition_the_solved_problems(sets):
+    solved = {f"m{i}": tasks for i, tasks in enumerate(sets)}
+    counts = regions(solved)
+    assert sum(counts.values()) == len(set().union(*sets))
+    for index, tasks in enumerate(sets):
+        assert sum(n for pattern, n in counts.items() if pattern[index]) == len(tasks)
+
+
+def test_the_papers_figure_five_is_redrawn_with_all_its_numbers():
+    figure = overlap_figure({panel.protocol: paper_overlap_panel(panel) for panel in FIGURE_5})
+    shown = texts(figure)
+    for panel in FIGURE_5:
+        for count in panel.regions:
+            assert f"\n{count}\n" in f"\n{shown}\n"
+        assert f"nobody: {panel.unsolved}" in shown
+    assert "102 solved" in shown
+    assert colliding(figure) == []
+
+
+def test_circles_want_three_models():
+    with pytest.raises(UserError, match="three models, not 2; draw overlap_bars"):
+        overlap_figure({"t": (["a", "b"], {}, 0)})
+
+
+def test_overlap_bars_show_the_counts_of_any_number_of_models():
+    rng = random.Random(0)
+    solved = {f"model-{i}": {str(t) for t in range(164) if rng.random() < 0.2 * (i + 1)} for i in range(4)}
+    figure = overlap_bars(solved, problems=164)
+    shown = texts(figure)
+    largest = max(regions(solved).values())
+    assert f"\n{largest}\n" in f"\n{shown}\n"
+    assert all(f"{model} ({len(tasks)})" in shown for model, tasks in solved.items())
+
+
+def test_paper_regions_name_who_solves_what():
+    counts = paper_regions(FIGURE_5[0])
+    assert counts[(True, False, False)] == 18
+    assert counts[(True, True, True)] == 49
+
+
+def test_the_run_figure_says_the_scores_and_its_texts_do_not_collide():
+    row = run_row(164)
+    figure = run_figure(row)
+    shown = texts(figure)
+    for score in row.scores:
+        if "/" not in score.benchmark:
+            assert f"{100 * score.value:.1f}" in shown
+    assert "builtin_heldout" in shown
+    assert "no teacher" in shown
+    assert colliding(figure) == []
+
+
+def test_many_benchmarks_and_models_stay_apart():
+    row = run_row(164)
+    scores = tuple(
+        replace(score, benchmark=name, model=model)
+        for score in row.scores[:1]
+        for name in ("humaneval", "humaneval_plus", "mbpp", "mbpp_plus", "leetcode")
+        for model in ("student", "trained", "int8")
+    )
+    assert colliding(run_figure(replace(row, scores=scores))) == []
+
+
+def test_a_run_of_nothing_is_still_a_picture(tmp_path):
+    figure = run_figure(RunRow(experiment="nothing"))
+    assert "no benchmark was run" in texts(figure)
+    assert save(figure, tmp_path / "new" / "x.png").stat().st_size > 1000
+
+
+def test_difficulty_bars_name_their_levels_once():
+    figure = difficulty_figure(run_row(90).scores, benchmark="builtin_heldout")
+    labels = [tick.get_text() for tick in figure.axes[0].get_xticklabels()]
+    assert labels == ["easy", "medium", "hard"]
+    assert colliding(figure) == []
+
+
+def test_epoch_curves_stand_beside_the_papers_peaks():
+    score = run_row().scores[0]
+    curves = {name: [Checkpoint(e, score) for e in range(4)] for name in ("200", "400")}
+    figure = epochs_figure(curves)
+    shown = texts(figure)
+    assert all(f"peak {curve.peak:.1f}" in shown for curve in FIGURE_4)
+    assert len(figure.axes) == 2
+    assert len(epochs_figure(curves, with_paper=False).axes) == 1
+    assert colliding(figure) == []
+
+
+def test_learning_curves_share_a_panel_by_metric():
+    metrics = {
+        "train/loss": [(i, 1 / (i + 1)) for i in range(50)],
+        "validation/loss": [(0, 1.0), (25, 0.5)],
+        "train/tokens_per_second": [(i, 500.0) for i in range(50)],
+    }
+    figure = learning_figure(metrics)
+    drawn = [axes.get_title(loc="left") for axes in figure.axes if axes.lines]
+    assert drawn == ["loss", "tokens per second"]
+    assert learning_figure({}).axes
+
+
+@given(st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=30), st.integers(1, 12))
+def test_the_running_mean_keeps_straight_lines_and_bounds(values, window):
+    smooth = running_mean(values, window)
+    assert len(smooth) == len(values)
+    assert all(min(values) - 1e-6 <= value <= max(values) + 1e-6 for value in smooth)
+    line = [2.0 * i for i in range(20)]
+    assert running_mean(line, window) == pytest.approx(line)
+
+
+def test_table_four_as_bubbles_says_memory_score_and_doubt():
+    ours = [Quantized("bf16", 0.54, 40, 0.061, 0.03, 0.11), Quantized("int8", 0.17, 30, 0.055, 0.03, 0.10)]
+    figure = quantization_figure(ours, hardware="2 cores")
+    shown = texts(figure)
+    for row in TABLE_4:
+        assert f"{row.memory_gb:.2f} GB" in shown
+    assert "0.54 GB, 6.1 %" in shown
+    assert colliding(figure) == []
+    assert all(p.low < p.value < p.high for p in paper_points())
+    assert len(quantization_figure([]).axes) == 1
