@@ -31,7 +31,9 @@ class Pairing(str, Enum):
     teacher_student = "teacher_student"
 
 
-def _outside(name: str, value: float, *, low: float, high: float = float("inf"), open_low: bool = False) -> list[str]:
+def _outside(
+    name: str, value: float | int, *, low: float | int, high: float | int = float("inf"), open_low: bool = False
+) -> list[str]:
     """A sentence in a list if `value` is not in its range, else nothing; NaN is never in range."""
     if (low < value if open_low else low <= value) and value <= high:
         return []
