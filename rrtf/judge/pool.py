@@ -70,8 +70,12 @@ class Worker:
             raise Refused(message["refused"])
         os.set_blocking(self.stdout, False)
 
+    def has(self, key: str) -> bool:
+        """Whether the worker has compiled the problem `key`."""
+        return key in self._known
+
     def knows(self, key: str) -> bool:
-        """Whether the worker has compiled the problem `key`; keeps the same order of use as the worker itself."""
+        """As `has`, for a problem about to be used; keeps the same order of use as the worker itself."""
         if key in self._known:
             self._known.move_to_end(key)
             return True

@@ -8,6 +8,7 @@ import builtins
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from rrtf.judge import wire
 from rrtf.judge.exchange import Classes, Inbox, Outbox
 from rrtf.judge.run import Gone, Run
 from rrtf.judge.wire import Unsendable, Violation
@@ -18,11 +19,27 @@ _SCALARS = frozenset({int, float, str, bool, type(None), bytes, complex})
 class Remote:
     """One candidate as the tests see it: makes proxies and carries their calls."""
 
-    def __init__(self, classes: Classes, *, arrays: bool) -> None:
+    def __init__(self, classes: Classes, *, arrays: bool, operators: bool) -> None:
         self.run: Run | None = None
+        self.operators = operators
         self.starved = self.full = False
         self._classes, self._arrays = classes, arrays
         self._functions: list[Any] = []
+
+    def chunk(self, calls: list[Any]) -> bytes:
+        """Several argument lists of plain values, packed once for every candidate to come."""
+        outbox = Outbox(Classes({}), wire.refuse)
+        return wire.dumps([outbox.pack(list(arguments)) for arguments in calls])
+
+    def ask_many(self, function: "Function", chunk: bytes) -> None:
+        """Send a chunk of calls at once; `next_answer` gives their results in order."""
+        assert self.run is not None
+        self.run.send(b'{"many":%d,"calls":%b}' % (function._rrtf_handle, chunk))
+
+    def next_answer(self) -> Any:
+        """The next result of `ask_many`; what a candidate does to its copies of the arguments stays there."""
+        assert self.run is not None
+        return self._received(self.run.reply(), [], {}, [])
 
     def call(self, operation: str, *arguments: Any, **keywords: Any) -> Any:
         """Ask the candidate's process to do `operation`; raises what it raised, as the nearest builtin exception."""
@@ -33,12 +50,17 @@ class Remote:
         named = {name: outbox.pack(value) for name, value in keywords.items()}
         mutable = any(type(value) not in _SCALARS for value in (*arguments, *keywords.values()))
         request = {"op": operation, "a": packed, "k": named, "o": outbox.table(), "mutable": mutable}
-        reply = self.run.ask(request)
+        return self._received(self.run.ask(request), list(arguments), keywords, outbox.objects)
+
+    def _received(self, reply: dict[str, Any], arguments: list[Any], keywords: dict[str, Any], objects: list[Any]) -> Any:
+        assert self.run is not None
         if "raised" in reply:
             raise self._exception(reply["raised"])
         try:
-            return self._result(reply, list(arguments), keywords, outbox.objects)
-        except (Violation, KeyError, TypeError, ValueError, IndexError) as error:
+            return self._result(reply, arguments, keywords, objects)
+        except (Unsendable, Gone):
+            raise
+        except Exception as error:  # rebuilding a forged value can fail in any way; an honest runtime's values never do
             raise self.run.stop("violation", f"the program wrote to the result channel: {error}") from None
 
     def _result(self, reply: dict[str, Any], arguments: list[Any], keywords: dict[str, Any], objects: list[Any]) -> Any:
@@ -55,7 +77,7 @@ class Remote:
         self.full |= number in (27, 28, 122)  # EFBIG, ENOSPC, EDQUOT
         for name in names:
             kind = getattr(builtins, name, None)
-            if isinstance(kind, type) and issubclass(kind, BaseException):
+            if isinstance(kind, type) and issubclass(kind, BaseException) and name not in _CONTROL:
                 return _made(kind, text if name == names[0] else f"{names[0]}: {text}")
         return RuntimeError(f"{names[0]}: {text}")
 
@@ -65,6 +87,8 @@ class Remote:
             return {"h": value._rrtf_handle}
         if isinstance(value, Iterated):
             return self._own_list(value)
+        if getattr(builtins, getattr(value, "__name__", ""), None) is value:
+            return {"bi": value.__name__}
         if callable(value) and not isinstance(value, type):
             self._functions.append(value)
             return {"cb": len(self._functions) - 1}
@@ -100,6 +124,8 @@ class Remote:
             name, fields = content
             inbox = Inbox(self._classes, self.accept, arrays=self._arrays)
             return Fields(str(name), {str(key): inbox.unpack(value) for key, value in fields.items()})
+        if tag == "bi" and isinstance(getattr(builtins, str(content), None), type):
+            return getattr(builtins, content)
         raise Violation(f"the unknown tag {tag!r}")
 
 
@@ -108,6 +134,12 @@ def _made(kind: type[BaseException], text: str) -> BaseException:
         return kind(text)
     except TypeError:  # UnicodeDecodeError and the like want more arguments
         return RuntimeError(f"{kind.__name__}: {text}")
+
+
+# exceptions that steer Python itself: raised by the program they must not end a loop or a process of the tests
+_CONTROL = frozenset(
+    {"StopIteration", "StopAsyncIteration", "GeneratorExit", "SystemExit", "KeyboardInterrupt", "BaseException"}
+)
 
 
 def graft(mine: Any, theirs: Any) -> None:
@@ -182,10 +214,21 @@ def _forward(operation: str) -> Any:
     return lambda self, *arguments: self._rrtf_do(operation, *arguments)
 
 
-for _name in ("len", "bool", "str", "getitem", "setitem", "delitem", "contains", "lt", "le", "gt", "ge", "add", "sub", "mul"):
+def _forward_between(operation: str) -> Any:
+    """Only between two objects of the candidate, unless a class is what the problem asks for: an expected value stays here."""
+
+    def operate(self: Thing, other: Any) -> Any:
+        if isinstance(other, Thing) or self._rrtf.operators:
+            return self._rrtf_do(operation, other)
+        raise TypeError(f"{operation} between a {self._rrtf_name} of the program and a {type(other).__name__}")
+
+    return operate
+
+
+for _name in ("len", "bool", "str", "getitem", "setitem", "delitem", "neg", "abs", "index"):
     setattr(Thing, f"__{_name}__", _forward(_name))
-for _name in ("truediv", "floordiv", "mod", "pow", "neg", "abs", "and", "or", "xor", "index"):
-    setattr(Thing, f"__{_name}__", _forward({"and": "and_", "or": "or_"}.get(_name, _name)))
+for _name in ("contains", "lt", "le", "gt", "ge", "add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "and", "or", "xor"):
+    setattr(Thing, f"__{_name}__", _forward_between({"and": "and_", "or": "or_"}.get(_name, _name)))
 
 
 class Function(Thing):

@@ -20,6 +20,9 @@ MEBI = 1 << 20
 CONTENDED = 0.1  # a candidate that waited for a CPU this share of its CPU time ran on a busy machine
 
 
+TOTAL = 16  # all values of a run together may be this many times the largest single one
+
+
 class Gone(Exception):
     """The candidate can't answer any more; the evidence says why."""
 
@@ -71,6 +74,7 @@ class Run:
         self.limit = bounds.output_mb * MEBI
         self._inbox = bytearray()
         self._news = bytearray()
+        self._taken = 0
         self._deaf = self._closing = False
         self._tick: tuple[float, float] | None = None
         self._quiet = 0.0
@@ -94,10 +98,18 @@ class Run:
 
     def ask(self, request: Any) -> Any:
         """The reply to one request. Raises Gone when the process is over, or is ended because of what it did."""
+        self.send(wire.dumps(request))
+        return self.reply()
+
+    def send(self, body: bytes) -> None:
+        """One request, already packed. An answer that is there before its question ends the process."""
         self._tick = None
         if self._inbox:
             raise self.stop("violation", "the program answered before it was asked")
-        self._write(wire.frame(self._nonce, request, limit=1 << 30))
+        self._write(wire.framed(self._nonce, body, limit=1 << 30))
+
+    def reply(self) -> Any:
+        """The next answer; calls back into the tests' own functions are served on the way."""
         while True:
             reply = self.expect()
             if "callback" in reply and self._callback is not None:
@@ -181,6 +193,9 @@ class Run:
         end = wire.HEADER.size + length
         if nonce != self._nonce or length > self.limit:
             raise self.stop("violation", "the program wrote to the result channel")
+        self._taken += 0 if len(self._inbox) < end else length
+        if self._taken > TOTAL * self.limit:
+            raise self.stop("output", f"returned more than {TOTAL * self._bounds.output_mb} MiB in all")
         if len(self._inbox) < end:
             return None
         body = bytes(self._inbox[wire.HEADER.size : end])
@@ -224,6 +239,7 @@ class Run:
             self._hang_up()
 
     def _hang_up(self) -> None:
+        self._taken = 0
         self._deaf = True
         self._poll.unregister(self._channel)
 

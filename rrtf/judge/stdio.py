@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from rrtf.judge.counting import Tally
+from rrtf.judge.loading import load
 from rrtf.judge.run import Bounds, Run
 from rrtf.judge.verdicts import Finding, find
 from rrtf.records import Outcome, Problem, StdioPair
@@ -44,8 +45,6 @@ class StdioSuite:
         return _together(findings, tally, len(self._pairs))
 
     def _one(self, control: socket.socket, program: str, pair: StdioPair, bounds: Bounds) -> Finding:
-        from rrtf.judge.tester import load
-
         stdin = _as_file(pair.input)
         run = Run(control, bounds, stdin=stdin)
         os.close(stdin)
@@ -57,15 +56,21 @@ class StdioSuite:
         evidence = run.evidence
         ended_well = loaded and not evidence.stop and evidence.status == 0
         if ended_well:
-            printed = evidence.output.decode("utf-8", "replace")
-            tally.record(
-                None if self._same(pair, printed) else AssertionError(f"printed {_short(printed)}, not {_short(pair.output)}")
-            )
+            tally.record(self._compare(pair, evidence.output.decode("utf-8", "replace")))
         if evidence.errors.startswith(b"MemoryError"):
             evidence.starved = True
         if not ended_well and not evidence.detail and evidence.errors:
             evidence.detail = bytes(evidence.errors[-300:]).decode("utf-8", "replace").strip()
         return find(evidence, tally, total=1, seconds=bounds.seconds, loaded=ended_well, finished=loaded and not evidence.stop)
+
+    def _compare(self, pair: StdioPair, printed: str) -> Exception | None:
+        """None where the output is right. A checker that fails on it has not accepted it."""
+        try:
+            if self._same(pair, printed):
+                return None
+        except Exception as error:
+            return AssertionError(f"the checker raised {type(error).__name__}: {error}")
+        return AssertionError(f"printed {_short(printed)}, not {_short(pair.output)}")
 
 
 def _record(tally: Tally, finding: Finding, place: str) -> None:

@@ -5,61 +5,62 @@ A suite never trusts the candidate: it runs in the tester's process, and the nam
 
 import ast
 import builtins
+import contextlib
 import importlib
 import random
+import re
 import sys
 from typing import Any
 
-from rrtf.judge.counting import JUDGE, Halt, Tally, free_names, rewrite
+from rrtf.judge.counting import JUDGE, Halt, Overrun, Tally, free_names, rewrite
 from rrtf.judge.exchange import Classes
+from rrtf.judge.inputs import Inputs
 from rrtf.judge.proxies import Remote
-from rrtf.judge.run import Gone
+from rrtf.judge.pytest_style import run_pytest
+from rrtf.judge.trusted import TESTS, BrokenTests, parse
 from rrtf.records import Problem, TestKind
 
-TESTS = "tests"  # __name__ of the tests' module
 BUILTIN = frozenset(dir(builtins)) | {"__name__", "__file__"}
 ALIASES = {"np": "numpy", "pd": "pandas"}
 
 
-class BrokenTests(Exception):
-    """The tests themselves can't run; the program is not to blame."""
-
-
 class CallSuite:
-    """Tests that call functions of the program: kinds asserts and check."""
+    """Tests that call what the program defines: kinds asserts, check, pytest and inputs."""
 
     def __init__(self, problem: Problem) -> None:
         tests = problem.tests
+        self._problem, self._kind = problem, tests.kind
         self._entry = problem.entry_point
         self._root = self._entry.partition("(")[0].partition(".")[0]
-        setup = _parse(tests.setup, "the tests' setup")
-        self._asserts = [_compile(text, "a test") for text in tests.asserts] if tests.kind is TestKind.asserts else []
-        trees = [setup, *(_parse(text, "a test") for text in tests.asserts)]
-        code = _parse(tests.code, "the tests") if tests.kind is not TestKind.asserts else ast.Module([], [])
-        trees.append(code)
-        self._check = tests.kind is not TestKind.asserts
-        self._body = [compile(setup, TESTS, "exec"), compile(rewrite(code), TESTS, "exec")]
+        source = {TestKind.asserts: "", TestKind.inputs: tests.checker}.get(tests.kind, tests.code)
+        trees = [
+            parse(tests.setup, "the tests' setup"),
+            parse(source, "the tests"),
+            *(parse(t, "a test") for t in tests.asserts),
+        ]
+        wanted = set().union(*(free_names(tree) for tree in trees)) - BUILTIN | {self._root}
         self._given = _given_definitions(problem, self._root)
-        self.text = "\n".join([tests.setup, tests.code, *tests.asserts])
-        self.arrays = "numpy" in self.text or "np." in self.text
-        wanted = set().union(*(free_names(tree) for tree in trees)) - BUILTIN - {JUDGE}
-        if self._root:
-            wanted.add(self._root)
+        self._body = [compile(trees[0], TESTS, "exec"), compile(_counted(trees[1], tests.kind), TESTS, "exec")]
+        self._asserts = [compile(tree, TESTS, "exec") for tree in trees[2:]]
+        text = "\n".join([tests.setup, source, *tests.asserts])
+        self._arrays = "numpy" in text or "np." in text
+        self._about_a_class = _defines_class(problem, self._root)
         namespace = self._namespace()
-        self.names = sorted(name for name in wanted if name not in namespace or name == self._root)
+        self.names = sorted(name for name in wanted if name and (name not in namespace or name == self._root))
         self.classes = sorted(_own_classes(namespace, self._root))
+        self._inputs = Inputs(problem, namespace) if tests.kind is TestKind.inputs else None
         self._dry: int | None = None
 
     def _namespace(self) -> dict[str, Any]:
-        namespace: dict[str, Any] = {"__name__": TESTS, JUDGE: Tally()}
         module = sys.modules[TESTS] = type(sys)(TESTS)
-        module.__dict__.update(namespace)
         namespace = module.__dict__
-        for code in (*self._given, *self._body):
+        namespace[JUDGE] = Tally()
+        for code in self._given:
+            with contextlib.suppress(Exception):  # a prompt is text first; what of it runs helps
+                exec(code, namespace)
+        for code in self._body:
             try:
                 exec(code, namespace)
-            except Gone:
-                raise
             except Exception as error:
                 raise BrokenTests(f"the tests' own code raises {type(error).__name__}: {error}") from None
         return namespace
@@ -68,54 +69,69 @@ class CallSuite:
         """A fresh namespace for one run, and the remote that its classes cross by."""
         random.seed(0)
         namespace = self._namespace()
-        return namespace, Remote(Classes(_own_classes(namespace, self._root)), arrays=self.arrays)
+        classes = Classes(_own_classes(namespace, self._root))
+        return namespace, Remote(classes, arrays=self._arrays, operators=self._about_a_class)
 
     def execute(self, namespace: dict[str, Any], remote: Remote, described: dict[str, Any] | None, tally: Tally) -> None:
-        """Run every test. `described` is what the program says of the names the tests use; None is a program that never loaded."""
+        """Run every test. `described` is what the program says of the names the tests use; None: it never loaded."""
         namespace[JUDGE] = tally
+        check = namespace.get("check")  # before an entry point of that name takes its place (Mbpp/56)
         for name in self.names:
             if described is not None and name in described:
                 namespace[name] = _bind(name, described[name], remote)
         try:
-            if self._check:
-                self._execute_check(namespace, tally)
-            for place, code in enumerate(self._asserts):
-                try:
-                    exec(code, namespace)
-                    tally.record(None)
-                except Exception as error:
-                    tally.record(error, f"test {place + 1}: ")
-                except (SystemExit, KeyboardInterrupt) as error:
-                    tally.record(error, f"test {place + 1}: ")
+            if self._kind is TestKind.asserts:
+                self._run_asserts(namespace, tally)
+            elif self._kind is TestKind.check:
+                self._run_check(check, namespace, tally)
+            elif self._inputs is not None:
+                self._inputs.run(self._candidate(namespace), remote, tally)
+            else:
+                run_pytest(namespace, tally)
+        except Overrun:
+            raise
         except Halt:
             pass
 
-    def _execute_check(self, namespace: dict[str, Any], tally: Tally) -> None:
-        try:
-            candidate = eval(self._entry, namespace)
-        except Exception as error:
-            candidate = _broken(error)
-        check = namespace.get("check")
+    def _run_asserts(self, namespace: dict[str, Any], tally: Tally) -> None:
+        for place, code in enumerate(self._asserts):
+            try:
+                exec(code, namespace)
+                tally.record(None)
+            except Halt:
+                raise
+            except BaseException as error:  # noqa: B036 - the program may raise SystemExit
+                tally.record(error, f"test {place + 1}: ")
+
+    def _run_check(self, check: Any, namespace: dict[str, Any], tally: Tally) -> None:
         if not callable(check):
             raise BrokenTests("the tests define no function `check`")
         try:
-            check(candidate)
+            check(self._candidate(namespace))
         except Halt:
             raise
-        except BaseException as error:  # noqa: B036 - SystemExit of the candidate, and whatever a condition of the tests raised
+        except BaseException as error:  # noqa: B036 - SystemExit of the program, or what a condition of the tests raised
             tally.record(error, "outside a test: ")
+
+    def _candidate(self, namespace: dict[str, Any]) -> Any:
+        """The entry point: usually a name, for class problems an expression like `Solution().f`."""
+        try:
+            return eval(self._entry, namespace)
+        except Exception as error:
+            return _broken(error)
 
     def count(self) -> int:
         """How many tests run against a program that answers nothing: the total where a program never ran."""
         if self._dry is None:
-            if self._asserts:
-                self._dry = len(self._asserts)
-            else:
-                tally = Tally()
-                namespace, remote = self.prepare()
-                self.execute(namespace, remote, None, tally)
-                self._dry = tally.total
+            tally = Tally()
+            namespace, remote = self.prepare()
+            self.execute(namespace, remote, None, tally)
+            self._dry = tally.total
         return self._dry
+
+
+def _counted(tree: ast.Module, kind: TestKind) -> ast.Module:
+    return tree if kind is TestKind.inputs else rewrite(tree)
 
 
 def _broken(error: Exception) -> Any:
@@ -134,17 +150,6 @@ def _bind(name: str, described: Any, remote: Remote) -> Any:
     return remote.value(described)
 
 
-def _parse(text: str, what: str) -> ast.Module:
-    try:
-        return ast.parse(text, TESTS)
-    except (SyntaxError, ValueError) as error:
-        raise BrokenTests(f"{what} do not parse: {error}") from None
-
-
-def _compile(text: str, what: str) -> Any:
-    return compile(_parse(text, what), TESTS, "exec")
-
-
 def _given_definitions(problem: Problem, root: str) -> list[Any]:
     """What the problem's own prompt defines beside the function to write: imports, helpers and classes that tests may use."""
     if not problem.prompt:
@@ -153,12 +158,14 @@ def _given_definitions(problem: Problem, root: str) -> list[Any]:
         tree = ast.parse(problem.prompt)
     except (SyntaxError, ValueError):
         return []
-    kept = [node for node in tree.body if getattr(node, "name", None) != root and not _is_main(node)]
+    kept = [node for node in tree.body if getattr(node, "name", None) != root and not isinstance(node, ast.If)]
     return [compile(ast.Module(kept, []), TESTS, "exec")]
 
 
-def _is_main(node: ast.stmt) -> bool:
-    return isinstance(node, ast.If)
+def _defines_class(problem: Problem, root: str) -> bool:
+    """Whether the thing under test is a class, by what the problem says: then its operators are its behaviour."""
+    text = "\n".join([problem.reference, problem.prompt, problem.signature])
+    return problem.entry_point == root and re.search(rf"^class {re.escape(root)}\b", text, re.MULTILINE) is not None
 
 
 def _own_classes(namespace: dict[str, Any], root: str) -> dict[str, type]:

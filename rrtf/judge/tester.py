@@ -2,23 +2,24 @@
 
 import json
 import os
-import re
 import signal
 import socket
 import sys
 from collections import OrderedDict
 from typing import Any, BinaryIO, NoReturn
 
-from rrtf.judge.counting import Halt, Tally
-from rrtf.judge.run import MEBI, Bounds, Gone, Run
+from rrtf.judge.counting import Overrun, Tally
+from rrtf.judge.loading import load
+from rrtf.judge.programs import ProgramSuite
+from rrtf.judge.run import Bounds, Run
 from rrtf.judge.stdio import StdioSuite
-from rrtf.judge.suites import BrokenTests, CallSuite
+from rrtf.judge.suites import CallSuite
+from rrtf.judge.trusted import BrokenTests
 from rrtf.judge.verdicts import Finding, find
-from rrtf.judge.wire import Unsendable
 from rrtf.records import Outcome, Problem, TestKind, from_row
 
-KEPT_PROBLEMS = 64  # compiled test suites a worker keeps; the engine counts along
-HEAVY = re.compile(r"\b(numpy|pandas|scipy|sympy|networkx|sklearn|torch)\b")
+Suite = CallSuite | StdioSuite | ProgramSuite
+KEPT_PROBLEMS = 16  # compiled test suites a worker keeps; the engine counts along
 
 
 class Tester:
@@ -26,7 +27,7 @@ class Tester:
 
     def __init__(self, control: socket.socket, orders: BinaryIO, findings: BinaryIO) -> None:
         self._control, self._orders, self._findings = control, orders, findings
-        self._suites: OrderedDict[str, CallSuite | StdioSuite | str] = OrderedDict()
+        self._suites: OrderedDict[str, Suite | str] = OrderedDict()
         self._null = os.open(os.devnull, os.O_RDONLY)
         signal.signal(signal.SIGPROF, _overrun)
 
@@ -44,13 +45,8 @@ class Tester:
     def _learn(self, key: str, row: dict[str, Any]) -> None:
         """Compile a problem's tests; what is wrong with them is kept as the reason of every verdict on it."""
         try:
-            problem = from_row(Problem, row)
-            suite: CallSuite | StdioSuite | str = (
-                StdioSuite(problem) if problem.tests.kind is TestKind.stdio else CallSuite(problem)
-            )
-            if suite.count() == 0:  # type: ignore[union-attr]
-                suite = "the problem has no tests"
-        except BrokenTests as error:
+            suite: Suite | str = _suite(from_row(Problem, row))
+        except (BrokenTests, ValueError) as error:
             suite = str(error)
         self._suites[key] = suite
         while len(self._suites) > KEPT_PROBLEMS:
@@ -62,9 +58,9 @@ class Tester:
         bounds = Bounds(*order["bounds"])
         if isinstance(suite, str):
             return Finding(Outcome.judge_error, 0, 0, suite, 0.0, 0.0, 0.0)
-        if isinstance(suite, StdioSuite):
-            return suite.judge(self._control, order["program"], bounds, early_exit=order["early_exit"])
         try:
+            if not isinstance(suite, CallSuite):
+                return suite.judge(self._control, order["program"], bounds, early_exit=order["early_exit"])
             return self._call_tests(suite, order["program"], bounds, early_exit=order["early_exit"])
         except BrokenTests as error:
             return Finding(Outcome.judge_error, 0, 0, str(error), 0.0, 0.0, 0.0)
@@ -85,7 +81,7 @@ class Tester:
 
     def _execute(self, suite: CallSuite, namespace: Any, remote: Any, described: Any, tally: Tally, bounds: Bounds) -> bool:
         """True when the tests ran to their end with the candidate still alive."""
-        seconds = 10 + 3 * bounds.seconds
+        seconds = 2 + 3 * bounds.seconds
         signal.setitimer(signal.ITIMER_PROF, seconds)
         try:
             suite.execute(namespace, remote, described, tally)
@@ -101,42 +97,18 @@ class Tester:
         self._findings.flush()
 
 
-class Overrun(Halt):
-    """The tests burn CPU time on what the program gave them."""
+def _suite(problem: Problem) -> Suite:
+    suite: Suite
+    if problem.tests.kind is TestKind.stdio:
+        suite = StdioSuite(problem)
+    elif problem.tests.kind is TestKind.program:
+        suite = ProgramSuite(problem)
+    else:
+        suite = CallSuite(problem)
+    if suite.count() == 0:
+        raise BrokenTests("the problem has no tests")
+    return suite
 
 
 def _overrun(*_: Any) -> None:
     raise Overrun
-
-
-def load(run: Run, program: str, *, names: list[str], classes: list[str], main: bool = False) -> dict[str, Any] | None:
-    """Send a program to its process. What it says of `names`; None when it did not load, and the evidence says why."""
-    request = {
-        "program": program,
-        "names": names,
-        "classes": classes,
-        "main": main,
-        "preload": sorted(set(HEAVY.findall(program))),
-        "limit": run.limit,
-    }
-    evidence = run.evidence
-    try:
-        reply = run.ask(request)
-        if "uncompiled" in reply:
-            evidence.uncompiled, evidence.detail = True, ": ".join(reply["uncompiled"])
-            evidence.starved = reply["uncompiled"][0] == "MemoryError"
-            return None
-        evidence.start_cpu = float(reply["ready"])
-        reply = {} if main else run.expect()
-    except (Gone, KeyError, TypeError, Unsendable):
-        return None
-    if "raised" in reply:
-        names_of_error, text, line, number = reply["raised"]
-        evidence.raised, evidence.starved = names_of_error[0], "MemoryError" in names_of_error
-        evidence.full = number in (27, 28, 122)
-        evidence.detail = f"line {line}: {names_of_error[0]}: {text}"[:500]
-        return None
-    return reply.get("names", {})
-
-
-__all__ = ["MEBI", "Tester", "load"]

@@ -55,10 +55,10 @@ def _outcome(
         return Outcome.output_limit, "wrote more to files than the limit"
     if evidence.stop:
         return Outcome.runtime_error, evidence.detail
+    if not loaded and evidence.detail:
+        return Outcome.runtime_error, evidence.detail
     if not finished:
         return Outcome.runtime_error, _ending(evidence, tally)
-    if not loaded:
-        return Outcome.runtime_error, evidence.detail
     if tally.passed:
         return Outcome.some_tests_passed, tally.first
     return (Outcome.no_test_passed if tally.wrong else Outcome.runtime_error), tally.first

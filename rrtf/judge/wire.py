@@ -94,7 +94,16 @@ def refuse(value: Any) -> Any:
 
 def frame(nonce: bytes, message: Any, *, limit: int) -> bytes:
     """One frame; raises TooLarge when its JSON is longer than `limit` bytes."""
-    body = json.dumps(message, ensure_ascii=True, separators=(",", ":")).encode()
+    return framed(nonce, dumps(message), limit=limit)
+
+
+def dumps(message: Any) -> bytes:
+    """A packed message as JSON."""
+    return json.dumps(message, ensure_ascii=True, separators=(",", ":")).encode()
+
+
+def framed(nonce: bytes, body: bytes, *, limit: int) -> bytes:
+    """A frame around JSON made before."""
     if len(body) > limit:
         raise TooLarge(f"a value of {len(body)} bytes")
     return HEADER.pack(nonce, len(body)) + body

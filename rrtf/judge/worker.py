@@ -23,6 +23,7 @@ SCRATCH_MB = 64
 
 def main(isolation: str) -> None:
     """Build both halves in the tier `isolation` and serve until the engine closes stdin."""
+    sys.argv = sys.orig_argv = ["solution.py"]  # no path of this machine, and what fileinput expects of a script
     if linux.AVAILABLE:
         linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
     control, theirs = socket.socketpair()
@@ -91,5 +92,5 @@ def _in_processes(inside: Inside) -> int:
         os._exit(0)
 
 
-BOOT = "import sys; sys.path[0] = sys.argv[1]; from rrtf.judge.worker import main; sys.path.pop(0); main(sys.argv[2])"
+BOOT = "import sys; sys.path[0] = sys.argv[1]; from rrtf.judge.worker import main; sys.path.pop(0); main(sys.argv.pop())"
 ROOT = str(Path(__file__).parents[2])

@@ -1,0 +1,91 @@
+"""Tests given as argument lists: the expected values come from running the oracle, once a problem, away from any candidate.
+
+The comparison is EvalPlus's (0.3.1): equal, or floats within a tolerance where types and lengths agree. A problem may bring its
+own `check(args, output, expected)`, and `prepare(args)` to rebuild what JSON could not hold; neither may change its arguments.
+"""
+
+import copy
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from rrtf.judge.counting import Halt, Tally
+from rrtf.judge.proxies import Function, Remote
+from rrtf.judge.trusted import TESTS, BrokenTests
+from rrtf.records import Problem
+
+FLOAT_ATOL = 1e-6  # what EvalPlus takes for floats where a problem names no tolerance
+RTOL = 1e-7
+CHUNK = 32  # inputs sent at once: enough to keep both processes from waiting for each other
+
+
+class Inputs:
+    """One problem's argument lists with their expected values."""
+
+    def __init__(self, problem: Problem, namespace: dict[str, Any]) -> None:
+        self._atol = problem.tests.atol
+        self._same: Callable[[Any, Any, Any], bool] = namespace.get("check", self._close)
+        prepare = namespace.get("prepare", lambda args: args)
+        self._arguments = [prepare(copy.deepcopy(args)) for args in problem.tests.inputs]
+        self._expected = _expected(problem, self._arguments)
+        self._chunks: list[bytes] = []
+
+    def run(self, candidate: Any, remote: Remote, tally: Tally) -> None:
+        """Call the candidate with each argument list and compare; every list is one test."""
+        outputs = self._outputs(candidate, remote)
+        for place, (args, expected) in enumerate(zip(self._arguments, self._expected, strict=True), start=1):
+            try:
+                same = self._same(args, next(outputs)(), expected)
+                tally.record(None if same else AssertionError(f"not {_short(expected)}"), f"input {place}: ")
+            except Halt:
+                raise
+            except BaseException as error:  # noqa: B036 - the program may raise SystemExit
+                tally.record(error, f"input {place}: ")
+
+    def _outputs(self, candidate: Any, remote: Remote) -> Iterator[Callable[[], Any]]:
+        """For each input, what to call for its output. Inputs travel in chunks, ahead of the outputs; answers never do."""
+        if not isinstance(candidate, Function):
+            for args in self._arguments:
+                yield lambda args=args: candidate(*args)  # type: ignore[misc]
+            return
+        if not self._chunks:
+            self._chunks = [remote.chunk(self._arguments[at : at + CHUNK]) for at in range(0, len(self._arguments), CHUNK)]
+        for chunk in self._chunks:
+            remote.ask_many(candidate, chunk)
+            for _ in range(CHUNK):
+                yield remote.next_answer
+
+    def _close(self, _: Any, output: Any, expected: Any) -> bool:
+        if output == expected:
+            return True
+        atol = FLOAT_ATOL if self._atol == 0 and _floats(expected) else self._atol
+        if atol == 0 or type(output) is not type(expected):
+            return False
+        if isinstance(expected, (list, tuple)) and len(output) != len(expected):
+            return False
+        import numpy  # only where floats are compared
+
+        return bool(numpy.allclose(output, expected, rtol=RTOL, atol=atol))
+
+
+def _floats(value: Any) -> bool:
+    return isinstance(value, float) or (isinstance(value, (list, tuple)) and all(isinstance(item, float) for item in value))
+
+
+def _expected(problem: Problem, arguments: list[Any]) -> list[Any]:
+    namespace: dict[str, Any] = {"__name__": TESTS}
+    place = 0
+    values = []
+    try:
+        exec(compile(problem.tests.oracle, "oracle", "exec"), namespace)
+        oracle = eval(problem.entry_point, namespace)
+        for place, args in enumerate(arguments, start=1):
+            values.append(oracle(*copy.deepcopy(args)))
+    except Exception as error:
+        where = f"on input {place}" if place else "when it loads"
+        raise BrokenTests(f"the oracle raises {type(error).__name__} {where}: {error}") from None
+    return values
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
