@@ -6,10 +6,10 @@ key finds it in the cache after a kill, and its digest is its seed, so that neit
 
 import dataclasses
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rrtf import profiles
 from rrtf.checkpoints import Checkpoint, resolve
@@ -19,8 +19,9 @@ from rrtf.records import Candidate, Problem, Role, from_row
 from rrtf.sampling.generator import Generator, Request, Response
 from rrtf.sampling.huggingface import HuggingFaceGenerator
 from rrtf.sampling.local import Writer
-from rrtf.sampling.settings import Decoding, HuggingFace, LocalModel, Source
-from rrtf.store import Log, digest
+from rrtf.sampling.settings import Decoding, HuggingFace, LocalModel, Recorded, Reference, Source
+from rrtf.sampling.written import recorded, recorded_file, references
+from rrtf.store import Log, digest, file_digest
 
 # raise when the same request would get another answer
 SAMPLING_VERSION = "1"
@@ -37,6 +38,8 @@ def identity(source: Source) -> dict[str, Any]:
     row = dataclasses.asdict(source) | {"kind": type(source).__name__, "version": SAMPLING_VERSION}
     if isinstance(source, LocalModel):
         row["checkpoint"] = checkpoint(source.checkpoint).digest
+    if isinstance(source, Recorded):
+        row["path"] = file_digest(recorded_file(source))
     return row
 
 
@@ -45,6 +48,14 @@ def student_prompts(problems: Iterable[Problem], source: Source) -> dict[str, st
     assert isinstance(source, LocalModel)
     writer = Writer(checkpoint(source.checkpoint).path)
     return {problem.task_id: writer.text(profiles.render(problem, source.profile)) for problem in problems}
+
+
+class Asked(NamedTuple):
+    """One answer that is wanted: of which problem, which sample, and the request for it."""
+
+    problem: Problem
+    number: int
+    request: Request
 
 
 def sample(
@@ -57,36 +68,83 @@ def sample(
     cache: Path | None = None,
     progress: Report = lambda done, total, note: None,
 ) -> Iterator[Candidate]:
-    """All candidates of one source, in the problems' order, then by temperature and sample."""
-    asked = list(problems)
-    own = source.decoding.over(decoding)
+    """All candidates of one source, in the problems' order, then by temperature and sample.
+
+    Raises MissingDataError for a checkpoint or file that is not there, InfrastructureError where an engine fails.
+    """
+    tasks = list(problems)
+    if isinstance(source, Reference):
+        return references(tasks, name=name, role=role)
+    if isinstance(source, Recorded):
+        return recorded(tasks, source, role=role, progress=progress)
+    return _generated(tasks, source, source.decoding.over(decoding), name=name, role=role, cache=cache, progress=progress)
+
+
+def _generated(
+    problems: list[Problem],
+    source: Source,
+    decoding: Decoding,
+    *,
+    name: str,
+    role: Role,
+    cache: Path | None,
+    progress: Report,
+) -> Iterator[Candidate]:
+    """What a model writes; answers in the cache are not drawn again, new ones are in it as soon as they are finished."""
     assert isinstance(source, HuggingFace)
     found = checkpoint(source.checkpoint)
-    writer = Writer(found.path)
-    plans = {}
-    for problem in asked:
-        text = writer.text(profiles.render(problem, source.profile))
-        for temperature in own.temperatures:
-            for number in range(own.n if temperature > 0 else 1):
-                made_of = [found.digest, text, dataclasses.asdict(own), temperature, number, name]
-                key = digest(made_of)
-                seed = int.from_bytes(hashlib.sha256(f"{own.seed}|{problem.task_id}|{name}|{temperature}|{number}".encode()).digest()[:8], "big")
-                stop = (*profiles.stops(problem, source.profile), *own.stop)
-                plans[key] = (problem, number, Request(key, text, temperature, seed, stop))
+    asked = {item.request.key: item for item in _asked(problems, source, decoding, name=name, checkpoint=found)}
     log = Log(cache) if cache else None
-    done = {key: from_row(Candidate, log.rows[key]) for key in plans if log and key in log.rows}
-    todo = [plan[2] for key, plan in plans.items() if key not in done]
-    generator: Generator | None = HuggingFaceGenerator(source, own, path=found.path) if todo else None
+    known = log.rows if log else {}
+    done = {key: dataclasses.replace(from_row(Candidate, known[key]), role=role) for key in asked if key in known}
+    todo = [item.request for key, item in asked.items() if key not in done]
+    generator: Generator | None = HuggingFaceGenerator(source, decoding, path=found.path) if todo else None
     for response in generator.generate(todo, progress=progress) if generator else ():
         assert isinstance(response, Response)
-        problem, number, request = plans[response.key]
-        taken = extract(response.text, problem, source.profile)
-        candidate = Candidate(task_id=problem.task_id, source=name, role=role, sample=number, temperature=request.temperature,
-            seed=request.seed, prompt=request.text, response=response.text, program=taken.program, removed=taken.removed,
-            tokens=response.tokens, finish=response.finish, profile=source.profile.label, source_digest=found.digest)
+        candidate = _candidate(asked[response.key], response, source, name=name, role=role, weights=found.digest)
         done[response.key] = candidate
         if log:
             log.append(response.key, candidate)
-        progress(len(done), len(plans), "")
-    for key in plans:
-        yield done[key]
+        progress(len(done), len(asked), "")
+    yield from (done[key] for key in asked)
+
+
+def _asked(
+    problems: list[Problem], source: LocalModel, decoding: Decoding, *, name: str, checkpoint: Checkpoint
+) -> Iterator[Asked]:
+    """One request an answer. Its key leaves out `n` and the other temperatures: more samples keep those there are."""
+    writer = Writer(checkpoint.path)
+    shape = dataclasses.asdict(decoding) | {"n": 0, "temperatures": 0}
+    for problem in problems:
+        text = writer.text(profiles.render(problem, source.profile))
+        stop = (*profiles.stops(problem, source.profile), *decoding.stop)
+        for temperature in decoding.temperatures:
+            for number in range(decoding.n if temperature > 0 else 1):
+                key = digest([SAMPLING_VERSION, checkpoint.digest, name, text, shape, stop, temperature, number])
+                seed = _seed(decoding.seed, problem.task_id, name, temperature, number)
+                yield Asked(problem, number, Request(key, text, temperature, seed, stop))
+
+
+def _seed(*parts: object) -> int:
+    """An answer's own seed: of the run's seed, problem, source, temperature and sample, and of nothing else."""
+    return int.from_bytes(hashlib.sha256("|".join(map(str, parts)).encode()).digest()[:8], "big")
+
+
+def _candidate(asked: Asked, response: Response, source: Source, *, name: str, role: Role, weights: str) -> Candidate:
+    taken = extract(response.text, asked.problem, source.profile)
+    return Candidate(
+        task_id=asked.problem.task_id,
+        source=name,
+        role=role,
+        sample=asked.number,
+        temperature=asked.request.temperature,
+        seed=asked.request.seed,
+        prompt=asked.request.text,
+        response=response.text,
+        program=taken.program,
+        removed=taken.removed,
+        tokens=response.tokens,
+        finish=response.finish,
+        profile=source.profile.label,
+        source_digest=weights,
+    )

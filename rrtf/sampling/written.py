@@ -1,0 +1,67 @@
+"""Answers that no model has to be run for: recorded responses, and the problems' own solutions."""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from importlib import resources
+from pathlib import Path
+
+from rrtf.errors import MissingDataError
+from rrtf.progress import Report
+from rrtf.records import Candidate, Problem, Role
+from rrtf.sampling.settings import Recorded
+from rrtf.store import read_records
+
+# what `path` says for the responses that come with this package
+PACKAGED = "builtin"
+
+
+def recorded_file(source: Recorded) -> Path:
+    """The file of a recorded source. Raises MissingDataError where there is none."""
+    path = (
+        Path(str(resources.files("rrtf.data") / "recorded.jsonl.gz"))
+        if source.path == PACKAGED
+        else Path(source.path).expanduser()
+    )
+    if not path.is_file():
+        raise MissingDataError(
+            f"{path}: no such file of recorded responses. A run's own are in its store: sample/*.jsonl; "
+            f"path={PACKAGED} names the packaged ones"
+        )
+    return path
+
+
+def recorded(problems: Sequence[Problem], source: Recorded, *, role: Role, progress: Report) -> Iterator[Candidate]:
+    """The recorded responses to these problems, unchanged but for the role; they keep the name of who wrote them.
+
+    Problems without a recorded response are counted in the progress note. Raises MissingDataError where none has one.
+    """
+    found: dict[str, list[Candidate]] = {problem.task_id: [] for problem in problems}
+    for row in read_records(Candidate, recorded_file(source)):
+        rows = found.get(row.task_id)
+        wanted = not source.sources or row.source in source.sources
+        if rows is not None and wanted and (not source.limit or len(rows) < source.limit):
+            rows.append(dataclasses.replace(row, role=role))
+    silent = sum(not rows for rows in found.values())
+    if silent == len(found):
+        raise MissingDataError(f"{recorded_file(source)}: no response to any of the {len(found)} problems asked")
+    progress(len(found), len(found), f"{silent} problems have no recorded response" if silent else "")
+    for rows in found.values():
+        yield from rows
+
+
+def references(problems: Sequence[Problem], *, name: str, role: Role) -> Iterator[Candidate]:
+    """Each problem's own solution; problems that have none are left out."""
+    for problem in problems:
+        if problem.reference:
+            yield Candidate(
+                task_id=problem.task_id,
+                source=name,
+                role=role,
+                sample=0,
+                temperature=0.0,
+                seed=0,
+                prompt="",
+                response=problem.reference,
+                program=problem.reference,
+                finish="recorded",
+            )
