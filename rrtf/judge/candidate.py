@@ -80,7 +80,7 @@ class Runtime:
             request = self._channel.receive()
             if "many" in request:
                 function = self._handles[request["many"]]
-                for arguments in request["calls"]:
+                for arguments in tuple(request["calls"]):  # the program may find and empty the list itself
                     self._channel.send(self._answer_plain(function, arguments))
             else:
                 self._channel.send(self._answer(request))
