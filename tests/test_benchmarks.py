@@ -16,7 +16,11 @@ from rrtf.records import Outcome, TestKind
 NAMES = sorted(path.stem for path in (Path(__file__).parents[1] / "conf" / "benchmarks").glob("*.yaml"))
 # problems of each benchmark, and whether its file is somewhere else than in an installed package
 SIZES = {
+    "builtin_examples": 76,
+    "builtin_examples_reordered": 76,
     "builtin_heldout": 76,
+    "builtin_renamed": 76,
+    "builtin_reworded": 76,
     "codereval": 54,
     "codereval_full": 230,
     "humaneval": 164,
@@ -60,7 +64,7 @@ def test_each_yaml_composes_without_a_mistake_and_names_source_licence_and_versi
     assert built.mistakes() == []
     assert built.published
     assert built.problems.licence
-    assert built.problems.sha256 or name == "builtin_heldout"
+    assert built.problems.sha256 or name.startswith("builtin")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -72,7 +76,7 @@ def test_each_benchmark_reads_its_real_file_whole(name, shared):
     assert len({problem.task_id for problem in found}) == len(found)
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in ("builtin_heldout", "humaneval")])
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "humaneval" and not name.startswith("builtin")])
 def test_a_missing_file_gets_the_way_to_fetch_it(name, tmp_path):
     chosen = benchmark(name).problems
     chosen.data_dir = str(tmp_path)

