@@ -33,7 +33,14 @@ def block_attention(
     block: Block,
     scale: float,
 ) -> Float[Tensor, "slots heads head_width"]:
-    """softmax(scale q k^T) v for each row of the block, the rows end to end (slots = rows x query_tokens)."""
+    """softmax(scale q k^T) v for each row of the block, the rows end to end (slots = rows x query_tokens).
+
+    Under autocast in autocast's precision, like PyTorch's own attention; gradients come back in the precision of the inputs.
+    """
+    kind = query.device.type
+    if torch.is_autocast_enabled(kind) and query.dtype != torch.float64:
+        lower = torch.get_autocast_dtype(kind)
+        query, key, value = query.to(lower), key.to(lower), value.to(lower)
     return _BlockAttention.apply(query, key, value, block.queries, block.keys, block.mask, scale)
 
 
