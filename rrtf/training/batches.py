@@ -20,7 +20,8 @@ from rrtf.training.settings import Batching
 
 
 class Tokens(NamedTuple):
-    """One group in token ids; `number` is its place among the groups trained on, `cut` how many responses were shortened."""
+    """One group in token ids; `number` is its place among the groups trained on, `cut` how many responses were shortened,
+    `reference` the log-probabilities of the responses under a frozen model, where the loss wants them."""
 
     number: int
     prompt: list[int]
@@ -28,7 +29,8 @@ class Tokens(NamedTuple):
     reward: list[float]
     target: list[bool]
     teacher: list[bool]
-    cut: int
+    cut: int = 0
+    reference: list[float] | None = None
 
     @property
     def widest(self) -> int:
@@ -181,7 +183,7 @@ def facts(groups: Sequence[Tokens]) -> Rows:
     rows = [(place, group, k) for place, group in enumerate(groups) for k in range(len(group.responses))]
     return Rows(
         logp=torch.zeros(0),
-        reference=torch.zeros(len(rows)),
+        reference=torch.tensor([0.0 if group.reference is None else group.reference[k] for _, group, k in rows]),
         length=torch.tensor([len(group.responses[k]) for _, group, k in rows]),
         width=torch.tensor([group.widest for _, group, _ in rows]),
         group=torch.tensor([place for place, _, _ in rows]),

@@ -1,6 +1,5 @@
 """Groups and a checkpoint in, a trained checkpoint out."""
 
-import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -12,8 +11,9 @@ from rrtf.training.batches import encode
 from rrtf.training.models import load_model, load_tokenizer, unavailable
 from rrtf.training.module import Log, RankingModule, Settings
 from rrtf.training.progress import Keeper
-from rrtf.training.saving import ResumePoints, remove
-from rrtf.training.settings import Adapter, Batching, Loss, Optim, StrategyName, Trainer
+from rrtf.training.quiet import keep_freed_memory, quiet
+from rrtf.training.saving import ResumePoints
+from rrtf.training.settings import Accelerator, Adapter, Batching, Loss, Optim, StrategyName, Trainer
 from rrtf.training.strategies import lightning_trainer, shard
 
 
@@ -35,35 +35,41 @@ def fit(
     """Train `checkpoint` on `groups`; returns a Hugging Face folder (full) or an adapter folder, under `out`.
 
     Started again with the same arguments after any kind of end, it goes on from the last resume point in `out` and gives the
-    same weights, bit for bit on a CPU, as a run that was never stopped. `log(step, numbers)` is called after each step and
-    validation, `log_text(step, {prompt: answer})` with the generations of a validation. Raises ConfigurationError for settings
-    that can't work here, Diverged (a UserError) when training goes wrong.
+    same weights, bit for bit on a CPU, as a run that was never stopped; steps after that point are logged a second time.
+    `log(step, numbers)` is called after each step and each validation, `log_text(step, {prompt: answer})` with a validation's
+    generations. Raises ConfigurationError for settings that can't work here, Diverged (a UserError) when training goes wrong.
     """
     settings = Settings(loss, adapter, optim, trainer, batching, seed)
     check(settings)
     if (out / "model").is_dir():
         return out / "model"
-    torch.manual_seed(seed)
-    tokenizer = load_tokenizer(checkpoint)
-    tokens = encode(groups, tokenizer, batching=batching)
-    model = load_model(checkpoint, adapter=adapter, trainer=trainer, batching=batching)
-    points = ResumePoints(out / "resume")
-    keeper = Keeper(settings, validation=validation, points=points, out=out, log=log, log_text=log_text)
-    module = RankingModule(
-        model,
-        tokenizer,
-        tokens,
-        settings=settings,
-        after_step=keeper,
-        shard=shard if trainer.strategy is StrategyName.fsdp else None,
-    )
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric")
+    if trainer.accelerator is Accelerator.cpu:
+        keep_freed_memory()
+    with quiet():
+        torch.manual_seed(seed)
+        module = build(groups, checkpoint, validation=validation, settings=settings)
+        points = ResumePoints(out / "resume")
+        keeper = Keeper(settings, prompts=_prompts(validation, trainer), points=points, out=out, log=log, log_text=log_text)
+        module.after_step = keeper
         latest = points.latest()
         lightning_trainer(trainer, steps=module.total_steps).fit(module, ckpt_path=None if latest is None else str(latest))
-    keeper.finish(module)
-    remove(points.folder)
+        keeper.finish(module)
     return out / "model"
+
+
+def build(groups: Sequence[Group], checkpoint: Path, *, validation: Sequence[Group], settings: Settings) -> RankingModule:
+    """The module with model, tokenizer and data in place."""
+    batching = settings.batching
+    tokenizer = load_tokenizer(checkpoint)
+    tokens = encode(groups, tokenizer, batching=batching)
+    held_out = encode(validation, tokenizer, batching=batching) if validation else []
+    model = load_model(checkpoint, adapter=settings.adapter, trainer=settings.trainer, batching=batching)
+    sharding = shard if settings.trainer.strategy is StrategyName.fsdp else None
+    return RankingModule(model, tokenizer, tokens, held_out=held_out, settings=settings, shard=sharding)
+
+
+def _prompts(validation: Sequence[Group], trainer: Trainer) -> list[str]:
+    return [group.prompt for group in validation[: trainer.generations]]
 
 
 def check(settings: Settings) -> None:

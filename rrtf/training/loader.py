@@ -8,15 +8,26 @@ from rrtf.training.settings import Batching
 
 
 class StepLoader:
-    """An iterable of this device's micro-batches. `start` is the number of steps already done: iteration goes on after them."""
+    """An iterable of the micro-batches of device `rank` of `devices`, from the step after the first `start` on."""
 
-    def __init__(self, groups: Sequence[Tokens], *, batching: Batching, seed: int, pad: int) -> None:
+    def __init__(
+        self,
+        groups: Sequence[Tokens],
+        *,
+        batching: Batching,
+        seed: int,
+        pad: int,
+        rank: int = 0,
+        devices: int = 1,
+        start: int = 0,
+    ) -> None:
         self.groups = groups
         self.batching = batching
         self.seed = seed
         self.pad = pad
-        self.start = 0
-        self.rank, self.devices = 0, 1
+        self.rank = rank
+        self.devices = devices
+        self.start = start
 
     def __iter__(self) -> Iterator[Batch]:
         """Every micro-batch of every step that is left."""

@@ -118,11 +118,3 @@ def _four_bit(trainer: Trainer) -> Any:
     return BitsAndBytesConfig(
         load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=compute
     )
-
-
-def plain(model: PreTrainedModel | PeftModel) -> PreTrainedModel:
-    """transformers' own model, inside an adapter or not; LoRA's layers are part of it."""
-    if not isinstance(model, PeftModel):
-        return model
-    inner: Any = model.base_model
-    return inner.model

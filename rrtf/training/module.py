@@ -16,14 +16,20 @@ from rrtf.training.batches import Batch, Tokens, count_steps
 from rrtf.training.loader import StepLoader
 from rrtf.training.losses import Rows, terms
 from rrtf.training.meter import Meter, Watch, memory_gb, metrics
-from rrtf.training.models import plain
 from rrtf.training.optimizer import adamw, scheduled
+from rrtf.training.reference import reference_table, with_reference
 from rrtf.training.saving import rng_state, set_rng_state
 from rrtf.training.scorer import Scorer
-from rrtf.training.settings import Adapter, Batching, Loss, Optim, Trainer
-from rrtf.training.throughput import arithmetic
+from rrtf.training.settings import Adapter, Batching, Loss, Optim, Precision, Trainer
+from rrtf.training.throughput import arithmetic, matmul_peak
 
 Log = Callable[[int, dict[str, float]], None]
+COMPUTE = {
+    Precision.fp32: torch.float32,
+    Precision.bf16: torch.bfloat16,
+    Precision.bf16_weights: torch.bfloat16,
+    Precision.fp16: torch.float16,
+}
 
 
 class Settings(NamedTuple):
@@ -38,7 +44,8 @@ class Settings(NamedTuple):
 
 
 class RankingModule(pl.LightningModule):
-    """Trains on micro-batches with gradients summed over a step. `after_step(module, step, values)` runs after each step.
+    """Trains on micro-batches with gradients summed over a step. `after_step(module, step, values)` runs
+    after each step.
 
     The gradient of a step is the gradient of the mean loss over its prompts, however they were split over micro-batches and
     devices: each micro-batch is weighted by 1 / prompts of the step, and DDP's mean over devices is undone.
@@ -51,22 +58,21 @@ class RankingModule(pl.LightningModule):
         groups: Sequence[Tokens],
         *,
         settings: Settings,
-        after_step: Callable[["RankingModule", int, dict[str, float]], None],
-        peak: float = 0.0,
+        held_out: Sequence[Tokens] = (),
         shard: Callable[["RankingModule"], None] | None = None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.strict_loading = False
-        self.tuned = model
-        self.scorer = Scorer(plain(model), logits=settings.batching.logits)
+        self.scorer = Scorer(model, logits=settings.batching.logits)
         self.tokenizer = tokenizer
         self.settings = settings
-        self.after_step = after_step
-        self.peak = peak
+        self.held_out = held_out
+        self.after_step: Callable[[RankingModule, int, dict[str, float]], None] = lambda module, step, values: None
+        self.peak = 0.0
         self.shard = shard
-        pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
-        self.loader = StepLoader(groups, batching=settings.batching, seed=settings.seed, pad=int(pad))
+        self.groups = groups
+        self.pad = int(tokenizer.pad_token_id or 0)
         self.total_steps = count_steps(len(groups), batching=settings.batching)
         self.done = 0
         self.carried: dict[str, Any] = {}
@@ -85,11 +91,25 @@ class RankingModule(pl.LightningModule):
         optimizer = adamw(self.parameters(), optim=self.settings.optim)
         return [optimizer], [scheduled(optimizer, optim=self.settings.optim, steps=self.total_steps)]
 
+    def on_fit_start(self) -> None:
+        """Measure the device, and score everything with the frozen reference unless a resume point brought its scores."""
+        trainer, batching = self.settings.trainer, self.settings.batching
+        dtype = COMPUTE[trainer.precision]
+        self.peak = matmul_peak(self.scorer.model, tokens=min(batching.token_budget, 2048), dtype=dtype, device=self.device)
+        if self.settings.loss.reference:
+            for name in ("groups", "held_out"):
+                if name not in self.carried and getattr(self, name):
+                    self.carried[name] = reference_table(self, getattr(self, name))
+            self.groups = with_reference(self.groups, self.carried["groups"])
+            self.held_out = with_reference(self.held_out, self.carried.get("held_out", {}))
+        if not self.done:
+            torch.manual_seed(self.settings.seed * 1_000_003 + self.global_rank)
+
     def train_dataloader(self) -> StepLoader:
         """This device's micro-batches, from the step the run is at."""
-        self.loader.rank, self.loader.devices, self.loader.start = self.global_rank, self.trainer.world_size, self.done
         self.meter = Meter(self.settings.loss)
-        return self.loader
+        place = {"rank": self.global_rank, "devices": self.trainer.world_size, "start": self.done}
+        return StepLoader(self.groups, batching=self.settings.batching, seed=self.settings.seed, pad=self.pad, **place)
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """Forward and backward of one micro-batch; after the last of a step, the step."""
@@ -150,7 +170,7 @@ class RankingModule(pl.LightningModule):
             torch.distributed.all_gather_object(states, rng_state())
         checkpoint["rrtf"] = {"done": self.done, "rng": states, "over": self.watch.over, **self.carried}
         if "state_dict" in checkpoint:
-            trained = {name for name, parameter in self.named_parameters() if parameter.requires_grad}
+            trained = {name for name, p in self.named_parameters(remove_duplicate=False) if p.requires_grad}
             checkpoint["state_dict"] = {n: v for n, v in checkpoint["state_dict"].items() if n in trained}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -166,9 +186,11 @@ class RankingModule(pl.LightningModule):
             from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 
             options = StateDictOptions(full_state_dict=True, cpu_offload=True)
-            return get_model_state_dict(self.tuned, options=options)  # type: ignore[return-value]
+            return get_model_state_dict(self.scorer.tuned, options=options)  # type: ignore[return-value]
         if self.settings.trainer.strategy.value == "deepspeed" and self.settings.trainer.zero_stage == 3:
             engine: Any = self.trainer.strategy.model
             whole = engine._zero3_consolidated_16bit_state_dict() or {}
-            return {name.removeprefix("tuned."): value for name, value in whole.items() if name.startswith("tuned.")}
-        return self.tuned.state_dict()
+            return {
+                name.removeprefix("scorer.tuned."): value for name, value in whole.items() if name.startswith("scorer.tuned.")
+            }
+        return self.scorer.tuned.state_dict()

@@ -5,10 +5,8 @@ from pathlib import Path
 
 import torch
 
-from rrtf.records import Group
-from rrtf.training.batches import Tokens, encode
 from rrtf.training.module import Log, RankingModule, Settings
-from rrtf.training.saving import ResumePoints, save_model
+from rrtf.training.saving import ResumePoints, remove, save_model
 from rrtf.training.settings import Best, Precision
 from rrtf.training.validation import answers, evaluate
 
@@ -22,19 +20,18 @@ class Keeper:
         self,
         settings: Settings,
         *,
-        validation: Sequence[Group],
+        prompts: Sequence[str],
         points: ResumePoints,
         out: Path,
         log: Log,
         log_text: Callable[[int, dict[str, str]], None] | None,
     ) -> None:
         self.settings = settings
-        self.validation = validation
+        self.prompts = prompts
         self.points = points
         self.out = out
         self.log = log
         self.log_text = log_text
-        self.encoded: list[Tokens] = []
 
     def __call__(self, module: RankingModule, step: int, values: dict[str, float]) -> None:
         """One step is done."""
@@ -42,7 +39,7 @@ class Keeper:
         epoch_end = step % (module.total_steps // self.settings.batching.epochs) == 0
         if module.global_rank == 0:
             self.log(step, values)
-        if self.validation and (step % trainer.validate_every == 0 if trainer.validate_every else epoch_end):
+        if module.held_out and (step % trainer.validate_every == 0 if trainer.validate_every else epoch_end):
             self._validate(module, step)
         if step % trainer.snapshot_every == 0 if trainer.snapshot_every > 0 else epoch_end and trainer.snapshot_every == -1:
             self._save(module, self.out / "snapshots" / f"step-{step:06d}")
@@ -50,13 +47,11 @@ class Keeper:
             self._point(module, step)
 
     def _validate(self, module: RankingModule, step: int) -> None:
-        self.encoded = self.encoded or encode(self.validation, module.tokenizer, batching=self.settings.batching)
-        values = evaluate(module, self.encoded)
+        values = evaluate(module, module.held_out)
         if module.global_rank == 0:
             self.log(step, values)
-        count = self.settings.trainer.generations
-        if self.log_text is not None and count:
-            texts = answers(module, [group.prompt for group in self.validation[:count]])
+        if self.log_text is not None and self.prompts:
+            texts = answers(module, self.prompts)
             if module.global_rank == 0:
                 self.log_text(step, texts)
         self._keep_best(module, values)
@@ -74,7 +69,7 @@ class Keeper:
         weights = module.weights()
         if module.global_rank == 0:
             dtype = DTYPES.get(self.settings.trainer.precision, torch.bfloat16)
-            save_model(module.tuned, module.tokenizer, path, weights=weights, dtype=dtype)
+            save_model(module.scorer.tuned, module.tokenizer, path, weights=weights, dtype=dtype)
         module.trainer.strategy.barrier()
 
     def _point(self, module: RankingModule, step: int) -> None:
@@ -85,10 +80,12 @@ class Keeper:
             self.points.commit(path)
 
     def finish(self, module: RankingModule) -> None:
-        """Put the weights that `trainer.best` chose at out/model."""
+        """Put the weights that `trainer.best` chose at out/model; resume points have done their work."""
         if (self.out / "best").is_dir():
             if module.global_rank == 0:
                 (self.out / "best").rename(self.out / "model")
             module.trainer.strategy.barrier()
         else:
             self._save(module, self.out / "model")
+        if module.global_rank == 0:
+            remove(self.points.folder)

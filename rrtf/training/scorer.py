@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 from jaxtyping import Float
+from peft import PeftModel
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
@@ -16,14 +17,21 @@ from rrtf.training.packing import NAME, block_mask, dense_mask
 class Scorer(nn.Module):
     """Wraps the model as one module whose forward pass needs neither [tokens, vocabulary] logits nor a cache.
 
-    `model` is transformers' own class; LoRA layers live inside it. `logits` is how many logits may exist
-    at one time.
+    `tuned` is what is saved, perhaps an adapter's wrapper; `logits` is how many logits may exist at one time.
     """
 
-    def __init__(self, model: PreTrainedModel, *, logits: int) -> None:
+    def __init__(self, tuned: PreTrainedModel | PeftModel, *, logits: int) -> None:
         super().__init__()
-        self.model = model
+        self.tuned = tuned
         self.logits = logits
+
+    @property
+    def model(self) -> PreTrainedModel:
+        """transformers' own model, inside an adapter or not; LoRA's layers are part of it."""
+        if not isinstance(self.tuned, PeftModel):
+            return self.tuned
+        inner: Any = self.tuned.base_model
+        return inner.model
 
     def forward(self, batch: Batch) -> Float[Tensor, " rows"]:
         """The summed log-probability of each row's response tokens."""

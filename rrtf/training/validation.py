@@ -22,7 +22,7 @@ def evaluate(module: RankingModule, groups: Sequence[Tokens]) -> dict[str, float
     module.eval()
     with module.trainer.precision_plugin.forward_context():
         for mine in bins[module.global_rank :: world]:
-            batch = collate(mine or [smallest], batching=settings.batching, pad=module.loader.pad, share=float(bool(mine)))
+            batch = collate(mine or [smallest], batching=settings.batching, pad=module.pad, share=float(bool(mine)))
             batch = module.trainer.strategy.batch_to_device(batch, module.device)
             rows = module.score(batch)
             meter.add(batch, rows, terms(rows, loss=settings.loss), operations=0.0)
@@ -43,9 +43,7 @@ def answers(module: RankingModule, prompts: Sequence[str]) -> dict[str, str]:
         for prompt in prompts:
             inputs = module.tokenizer(prompt, return_tensors="pt").to(module.device)
             tokens = module.settings.trainer.generation_tokens
-            ids = model.generate(
-                **inputs, do_sample=False, max_new_tokens=tokens, use_cache=True, pad_token_id=module.loader.pad
-            )
+            ids = model.generate(**inputs, do_sample=False, max_new_tokens=tokens, use_cache=True, pad_token_id=module.pad)
             found[prompt] = str(module.tokenizer.decode(ids[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True))
     module.train()
     return found
