@@ -13,6 +13,7 @@ from rrtf.progress import Report
 from rrtf.sampling.generator import Request, Response, Skip
 from rrtf.sampling.local import Writer, limits
 from rrtf.sampling.loop import Loop, Shape
+from rrtf.sampling.packed import pack
 from rrtf.sampling.settings import Decoding, HuggingFace, Precision
 
 
@@ -24,6 +25,7 @@ class HuggingFaceGenerator:
         self.decoding = decoding
         device = torch.device(source.device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.model = load(path, dtype=precision(source.precision, device), device=device)
+        pack(self.model, rows=source.rows)
         self.limits = limits(self.writer.tokenizer, self.model.config.get_text_config(), self.model.generation_config)
         self.shape = Shape(
             decoding.top_p, decoding.top_k, decoding.max_new_tokens, source.rows, source.cache_mb << 20

@@ -64,7 +64,7 @@ class Loop:
         self.model, self.writer, self.limits, self.shape = model, writer, limits, shape
         self.device = model.device
         self.layers = model.config.get_text_config().num_hidden_layers
-        self.stops = Stops(writer.tokenizer, vocabulary=model.get_output_embeddings().weight.shape[0])
+        self.stops = Stops(writer.tokenizer, vocabulary=model.config.get_text_config().vocab_size)
         self.tokens = 0
 
     @torch.inference_mode()
@@ -169,7 +169,7 @@ class Loop:
 
     def _draw(self, logits: Float[Tensor, "rows vocabulary"], rows: list[_Row]) -> Int[Tensor, " rows"]:
         temperature = torch.tensor([row.request.temperature for row in rows], device=self.device)
-        uniform = torch.tensor([float(row.random[len(row.tokens)]) for row in rows], device=self.device)
+        uniform = torch.from_numpy(np.stack([row.random[len(row.tokens)] for row in rows])).to(self.device)
         shape = self.shape
         return pick(logits, temperature=temperature, uniform=uniform, top_p=shape.top_p, top_k=shape.top_k).cpu()
 
