@@ -191,7 +191,7 @@ def _convert(file: Path, target: Path) -> None:
     config = loaded.config
     if hasattr(config, "quantization_config"):
         del config.quantization_config
-    plain = type(loaded)(config).to(torch.bfloat16)
+    plain: Any = type(loaded)(config).to(torch.bfloat16)
     plain.load_state_dict(loaded.state_dict())
     plain.tie_weights()
     plain.save_pretrained(target)
@@ -234,7 +234,7 @@ def _merge(adapter: Path, base: Path, target: Path) -> None:
     from peft import PeftModel
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.bfloat16)
+    model: Any = AutoModelForCausalLM.from_pretrained(base, dtype=torch.bfloat16)
     merged: Any = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
     merged.to(dtype=torch.bfloat16).save_pretrained(target)
     own = any(adapter.glob("tokenizer*"))

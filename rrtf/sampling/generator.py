@@ -3,16 +3,18 @@
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Protocol
 
-from rrtf.progress import Report
+from rrtf.profiles import Prompt
 
 
 class Request(NamedTuple):
-    """One answer to draw. `text` is the exact prompt; requests that share it share its computation.
+    """One answer to draw. Requests of one `text`, the exact prompt, share its computation.
 
-    `seed` alone decides the answer's random numbers. `stop` texts end the answer and are no part of it.
+    `seed` alone decides the answer's random numbers. `stop` texts end the answer and are no part of it. `prompt` is what
+    `text` was made of: a server with a chat template of its own gets that instead.
     """
 
     key: str
+    prompt: Prompt
     text: str
     temperature: float
     seed: int
@@ -20,7 +22,11 @@ class Request(NamedTuple):
 
 
 class Response(NamedTuple):
-    """One answer: its text without stop text, its tokens, and "stop" or "length" (the token limit cut it)."""
+    """One answer: its text without stop text, its tokens, and how it ended.
+
+    `finish` is "stop", "length" (cut at the token limit) or "too_long": the prompt leaves no room in the model's context.
+    That is the model's failing, so it is an answer, an empty one.
+    """
 
     key: str
     text: str
@@ -29,7 +35,7 @@ class Response(NamedTuple):
 
 
 class Skip(NamedTuple):
-    """A request that got no answer, and why: never a row, always counted and shown."""
+    """A request that the machinery could not get answered, and why: never a row, always counted and shown."""
 
     key: str
     reason: str
@@ -38,5 +44,8 @@ class Skip(NamedTuple):
 class Generator(Protocol):
     """An engine with its model loaded and its decoding fixed."""
 
-    def generate(self, requests: Sequence[Request], *, progress: Report) -> Iterator[Response | Skip]:
+    def generate(self, requests: Sequence[Request]) -> Iterator[Response | Skip]:
         """Answer all requests, in any order, each as soon as it is finished. Raises InfrastructureError."""
+
+    def note(self) -> str:
+        """A few words on the work so far for the progress line: tokens per second, or cost."""

@@ -1,5 +1,6 @@
 """A transformers model: loaded in the precision that is fastest here, decoded by our loop, or by `generate` for beams."""
 
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,7 @@ from transformers import AutoModelForCausalLM
 from transformers.utils import logging as transformers_logging
 
 from rrtf.errors import UserError
-from rrtf.progress import Report
-from rrtf.sampling.generator import Request, Response, Skip
+from rrtf.sampling.generator import Request, Response
 from rrtf.sampling.local import Writer, limits
 from rrtf.sampling.loop import Loop, Shape
 from rrtf.sampling.packed import pack
@@ -27,20 +27,24 @@ class HuggingFaceGenerator:
         self.model = load(path, dtype=precision(source.precision, device), device=device)
         pack(self.model, rows=source.rows)
         self.limits = limits(self.writer.tokenizer, self.model.config.get_text_config(), self.model.generation_config)
-        self.shape = Shape(
-            decoding.top_p, decoding.top_k, decoding.max_new_tokens, source.rows, source.cache_mb << 20
-        )
+        self.shape = Shape(decoding.top_p, decoding.top_k, decoding.max_new_tokens, source.rows, source.cache_mb << 20)
+        self.loop = Loop(self.model, self.writer, self.limits, self.shape)
 
-    def generate(self, requests: Sequence[Request], *, progress: Report) -> Iterator[Response | Skip]:
+    def generate(self, requests: Sequence[Request]) -> Iterator[Response]:
         """See Generator."""
-        return Loop(self.model, self.writer, self.limits, self.shape).run(requests, progress=progress)
+        self.start = time.monotonic()
+        return self.loop.run(requests)
+
+    def note(self) -> str:
+        """See Generator."""
+        return f"{self.loop.tokens / max(time.monotonic() - self.start, 1e-9):.0f} tokens/s"
 
 
 def load(path: Path, *, dtype: torch.dtype, device: torch.device) -> Any:
     """The model of a checkpoint folder, ready to decode; its own code is never run."""
     transformers_logging.disable_progress_bar()
     try:
-        model = AutoModelForCausalLM.from_pretrained(path, dtype=dtype, use_safetensors=True, trust_remote_code=False)
+        model: Any = AutoModelForCausalLM.from_pretrained(path, dtype=dtype, use_safetensors=True, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f"{path}: can't be loaded as a causal language model: {error}") from None
     return model.to(device).eval()

@@ -17,8 +17,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformers.cache_utils import DynamicCache
 
-from rrtf.progress import Report
-from rrtf.sampling.generator import Request, Response, Skip
+from rrtf.sampling.generator import Request, Response
 from rrtf.sampling.local import Limits, Writer
 from rrtf.sampling.nucleus import pick, uniforms
 from rrtf.sampling.slots import SlotCache
@@ -68,10 +67,10 @@ class Loop:
         self.tokens = 0
 
     @torch.inference_mode()
-    def run(self, requests: Sequence[Request], *, progress: Report) -> Iterator[Response | Skip]:
+    def run(self, requests: Sequence[Request]) -> Iterator[Response]:
         """Answer all requests, each as soon as it is finished; shortest prompts first, so that rows are alike in length."""
-        jobs, skips = self._jobs(requests)
-        yield from skips
+        jobs, too_long = self._jobs(requests)
+        yield from too_long
         jobs.sort(key=lambda job: len(job.ids), reverse=True)  # the next one is at the end
         self.cache = SlotCache(layers=self.layers, most_rows=self._most_rows(jobs), device=self.device)
         self.rows: list[_Row] = []
@@ -82,21 +81,20 @@ class Loop:
                 continue
             yield from self._advance()
 
-    def _jobs(self, requests: Sequence[Request]) -> tuple[list[_Job], list[Skip]]:
-        """Requests by prompt; those whose prompt leaves no room are skipped."""
+    def _jobs(self, requests: Sequence[Request]) -> tuple[list[_Job], list[Response]]:
+        """Requests by prompt, and empty answers for prompts that leave no room."""
         by_text: dict[str, list[Request]] = {}
         for request in requests:
             by_text.setdefault(request.text, []).append(request)
-        jobs, skips = [], []
+        jobs, too_long = [], []
         for text, same in by_text.items():
             ids = self.writer.ids(text)
             room = min(self.shape.max_new_tokens, self.limits.context - len(ids))
             if room < 1 or not ids:
-                reason = f"the prompt has {len(ids)} tokens, the model's context is {self.limits.context}" if ids else "empty prompt"
-                skips += [Skip(request.key, reason) for request in same]
+                too_long += [Response(request.key, "", 0, "too_long") for request in same]
             else:
                 jobs.append(_Job(ids, same, room))
-        return jobs, skips
+        return jobs, too_long
 
     def _most_rows(self, jobs: list[_Job]) -> int:
         """Rows that fit the memory set for keys and values, for the longest prompt."""

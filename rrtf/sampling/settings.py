@@ -3,7 +3,6 @@
 import dataclasses
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Optional
 
 from rrtf.profiles import Profile
 
@@ -59,14 +58,14 @@ class Decoding:
 class Override:
     """What one source does differently from the run's decoding; a field left empty follows the run."""
 
-    n: Optional[int] = None
-    temperatures: Optional[list[float]] = None
-    top_p: Optional[float] = None
-    top_k: Optional[int] = None
-    max_new_tokens: Optional[int] = None
-    num_beams: Optional[int] = None
-    stop: Optional[list[str]] = None
-    seed: Optional[int] = None
+    n: int | None = None
+    temperatures: list[float] | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    max_new_tokens: int | None = None
+    num_beams: int | None = None
+    stop: list[str] | None = None
+    seed: int | None = None
 
     def over(self, decoding: Decoding) -> Decoding:
         """`decoding` with the fields that are set here."""

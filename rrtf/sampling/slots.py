@@ -3,10 +3,12 @@
 A row that finishes gives its slot to the last row; a new prompt is computed once and copied into the slots of its answers.
 """
 
+from typing import Any
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from transformers.cache_utils import Cache, CacheLayerMixin, DynamicCache
+from transformers.cache_utils import Cache, CacheLayerMixin
 
 # slots grow by this many positions at a time
 STEP = 64
@@ -70,14 +72,15 @@ class SlotCache(Cache):
         self.lengths = torch.zeros(most_rows, dtype=torch.long, device=device)
         self.index = torch.arange(0, device=device)
         super().__init__(layers=[SlotLayer(self) for _ in range(layers)])
+        self.layers: list[Any]
 
     @property
     def free(self) -> int:
         """Slots not in use."""
         return self.most_rows - self.rows
 
-    def admit(self, prompts: DynamicCache, *, lengths: list[int], copies: list[int]) -> None:
-        """Copy each prompt's keys and values (padded on the left) into the next `copies` slots."""
+    def admit(self, prompts: Any, *, lengths: list[int], copies: list[int]) -> None:
+        """Copy each prompt's keys and values (a DynamicCache padded on the left) into the next `copies` slots."""
         self._reserve(max(lengths) + 1)
         width = prompts.layers[0].keys.shape[2]
         for layer, source in zip(self.layers, prompts.layers, strict=True):

@@ -27,7 +27,9 @@ class Stops:
         found = torch.zeros(self.vocabulary, dtype=torch.bool)
         ends = {text[-length:] for text in stop for length in range(1, len(text) + 1)}
         for token, piece in enumerate(self.pieces[: self.vocabulary]):
-            found[token] = any(text in piece for text in stop) or any(piece[:length] in ends for length in range(1, len(piece) + 1))
+            found[token] = any(text in piece for text in stop) or any(
+                piece[:length] in ends for length in range(1, len(piece) + 1)
+            )
         return found
 
     def hit(self, tokens: Sequence[int], stop: tuple[str, ...]) -> bool:

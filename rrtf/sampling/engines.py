@@ -1,0 +1,119 @@
+"""From a source's settings to the engine that answers for it. Each engine is imported only when it is used."""
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from rrtf.checkpoints import Checkpoint, resolve
+from rrtf.profiles import Prompt
+from rrtf.sampling.generator import Generator
+from rrtf.sampling.settings import (
+    CTranslate2,
+    Decoding,
+    HuggingFace,
+    LocalModel,
+    OpenAICompatible,
+    Recorded,
+    Source,
+    Vllm,
+)
+from rrtf.sampling.written import recorded_file
+from rrtf.store import digest, file_digest
+
+
+class TextOf(Protocol):
+    """Turns a prompt into the exact text that the model sees, or the best account of it."""
+
+    def text(self, prompt: Prompt) -> str:
+        """The text of one prompt."""
+
+
+class Engine(NamedTuple):
+    """A source made ready: what its answers depend on, and how to start it.
+
+    `settings` are those that change answers (precision yes, batch size no).
+    """
+
+    source: Source
+    decoding: Decoding
+    digest: str
+    settings: dict[str, Any]
+    path: Path
+
+    def writer(self) -> TextOf:
+        """The writer of this source's prompts."""
+        if isinstance(self.source, LocalModel):
+            from rrtf.sampling.local import Writer
+
+            return Writer(self.path)
+        from rrtf.sampling.openai_compatible import ChatText
+
+        return ChatText()
+
+    @contextlib.contextmanager
+    def start(self) -> Iterator[Generator]:
+        """The engine with its model loaded; it is freed at the end."""
+        yield _generator(self)
+
+
+@lru_cache(maxsize=32)
+def _checkpoint(name: str) -> Checkpoint:
+    """`resolve`, once per name and process."""
+    return resolve(name)
+
+
+def engine(source: Source, decoding: Decoding) -> Engine:
+    """The engine of a source that generates."""
+    if isinstance(source, LocalModel):
+        found = _checkpoint(source.checkpoint)
+        return Engine(source, decoding, found.digest, _answer_settings(source), found.path)
+    assert isinstance(source, OpenAICompatible)
+    return Engine(source, decoding, digest([source.base_url, source.model]), _answer_settings(source), Path())
+
+
+def identity(source: Source) -> dict[str, Any]:
+    """What an artifact's key must hold of a source: kind, profile, own decoding, and the digest of weights or file."""
+    row = {
+        "kind": type(source).__name__,
+        "profile": dataclasses.asdict(source.profile),
+        "decoding": dataclasses.asdict(source.decoding),
+        "settings": _answer_settings(source),
+    }
+    if isinstance(source, Recorded):
+        row["digest"] = file_digest(recorded_file(source))
+    elif isinstance(source, (LocalModel, OpenAICompatible)):
+        row["digest"] = engine(source, Decoding()).digest
+    return row
+
+
+def _answer_settings(source: Source) -> dict[str, Any]:
+    if isinstance(source, (HuggingFace, Vllm)):
+        return {"engine": type(source).__name__, "precision": source.precision.value}
+    if isinstance(source, CTranslate2):
+        return {"engine": "CTranslate2", "compute_type": source.compute_type}
+    if isinstance(source, OpenAICompatible):
+        return {"engine": "OpenAICompatible", "model": source.model, "base_url": source.base_url}
+    return {"sources": source.sources, "limit": source.limit} if isinstance(source, Recorded) else {}
+
+
+def _generator(engine: Engine) -> Generator:
+    source = engine.source
+    if isinstance(source, HuggingFace):
+        from rrtf.sampling.huggingface import HuggingFaceGenerator
+
+        return HuggingFaceGenerator(source, engine.decoding, path=engine.path)
+    if isinstance(source, CTranslate2):
+        from rrtf.sampling.ctranslate import CTranslate2Generator
+
+        return CTranslate2Generator(source, engine.decoding, path=engine.path)
+    if isinstance(source, Vllm):
+        from rrtf.sampling.vllm import VllmGenerator
+
+        return VllmGenerator(source, engine.decoding, path=engine.path)
+    from rrtf.sampling.openai_compatible import OpenAIGenerator
+
+    assert isinstance(source, OpenAICompatible)
+    return OpenAIGenerator(source, engine.decoding)
