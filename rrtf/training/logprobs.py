@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.functional import linear
 from torch.utils.checkpoint import checkpoint
@@ -43,7 +43,9 @@ def token_logprobs(
 def _autocast(weight: Tensor) -> Tensor:
     """`weight` in the format that autocast would give a matrix product, once for all blocks."""
     device = weight.device.type
-    return weight.to(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else weight
+    if device == "meta" or not torch.is_autocast_enabled(device):
+        return weight
+    return weight.to(torch.get_autocast_dtype(device))
 
 
 def _wide(tensor: Tensor) -> Tensor:
@@ -63,6 +65,12 @@ def _blocks(tokens: int, vocabulary: int, logits: int) -> Iterator[slice]:
     return (slice(start, min(start + size, vocabulary)) for start in range(0, vocabulary, size))
 
 
+def _within(label: Tensor, block: slice) -> tuple[Int[Tensor, "targets 1"], Bool[Tensor, " targets"]]:
+    """Each label's place in the block (somewhere in it, where it is not inside), and whether it is inside."""
+    inside = (label >= block.start) & (label < block.stop)
+    return (label - block.start).clamp(0, block.stop - block.start - 1)[:, None], inside
+
+
 def _scores(hidden: Tensor, weight: Tensor, bias: Tensor | None, block: slice) -> Tensor:
     """A block of logits that may be overwritten."""
     return _wide(linear(hidden, weight[block], None if bias is None else bias[block]))
@@ -78,8 +86,8 @@ class _LinearLogprobs(torch.autograd.Function):
         normalizer = torch.full_like(picked, float("-inf"))
         for block in _blocks(len(hidden), len(weight), logits):
             scores = _scores(hidden, weight, bias, block)
-            rows = ((label >= block.start) & (label < block.stop)).nonzero().squeeze(1)
-            picked[rows] = scores[rows, label[rows] - block.start]
+            place, inside = _within(label, block)
+            picked = torch.where(inside, scores.gather(1, place).squeeze(1), picked)
             highest = scores.amax(dim=1)
             total = scores.sub_(highest[:, None]).exp_().sum(dim=1).log_().add_(highest)
             normalizer = torch.logaddexp(normalizer, total)
@@ -99,8 +107,8 @@ class _LinearLogprobs(torch.autograd.Function):
         d_bias = torch.empty_like(bias) if need_bias else None
         for block in _blocks(len(hidden), len(weight), ctx.logits):
             q = _scores(hidden, weight, bias, block).sub_(normalizer[:, None]).exp_()
-            rows = ((label >= block.start) & (label < block.stop)).nonzero().squeeze(1)
-            q[rows, label[rows] - block.start] -= 1
+            place, inside = _within(label, block)
+            q.scatter_add_(1, place, -inside[:, None].to(q.dtype))
             narrow = q.to(weight.dtype)
             if need_hidden:
                 d_hidden += narrow @ weight[block]

@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 
 from rrtf.errors import ConfigurationError
 from rrtf.training.packing import NAME
-from rrtf.training.settings import Accelerator, Adapter, AdapterKind, Attention, Batching, Precision, Trainer
+from rrtf.training.settings import Accelerator, Adapter, AdapterKind, Attention, Batching, Precision, StrategyName, Trainer
 
 KERNELS = {
     Attention.sdpa: "sdpa",
@@ -18,6 +18,12 @@ KERNELS = {
     Attention.flex: "flex_attention",
     Attention.flash_attention_2: "flash_attention_2",
     Attention.flash_attention_3: "flash_attention_3",
+}
+COMPUTE = {
+    Precision.fp32: torch.float32,
+    Precision.bf16: torch.bfloat16,
+    Precision.bf16_weights: torch.bfloat16,
+    Precision.fp16: torch.float16,
 }
 PACKAGES = {
     Attention.flash_attention_2: ("flash_attn", "flash-attn"),
@@ -47,7 +53,7 @@ def unavailable(*, adapter: Adapter, trainer: Trainer, batching: Batching) -> li
             )
         if importlib.util.find_spec("bitsandbytes") is None:
             found.append("adapter.kind: qlora needs the package bitsandbytes; install rrtf[gpu] or use adapter=lora")
-    if trainer.strategy.value == "deepspeed" and importlib.util.find_spec("deepspeed") is None:
+    if trainer.strategy is StrategyName.deepspeed and importlib.util.find_spec("deepspeed") is None:
         found.append("trainer.strategy: deepspeed needs the package deepspeed; install rrtf[deepspeed] or use fsdp")
     return found
 
@@ -75,7 +81,7 @@ def prepare(model: PreTrainedModel, *, adapter: Adapter, trainer: Trainer) -> Pr
     if adapter.kind is AdapterKind.qlora:
         model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
     if trainer.gradient_checkpointing:
-        model.gradient_checkpointing_enable({"use_reentrant": False})
+        model.activation_checkpointing_enable({"use_reentrant": False})
     model.train()
     if adapter.kind is AdapterKind.full:
         return model

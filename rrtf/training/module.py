@@ -16,20 +16,15 @@ from rrtf.training.batches import Batch, Tokens, count_steps
 from rrtf.training.loader import StepLoader
 from rrtf.training.losses import Rows, terms
 from rrtf.training.meter import Meter, Watch, memory_gb, metrics
+from rrtf.training.models import COMPUTE
 from rrtf.training.optimizer import adamw, scheduled
 from rrtf.training.reference import reference_table, with_reference
 from rrtf.training.saving import rng_state, set_rng_state
 from rrtf.training.scorer import Scorer
-from rrtf.training.settings import Adapter, Batching, Loss, Optim, Precision, Trainer
+from rrtf.training.settings import Adapter, Batching, Loss, Optim, StrategyName, Trainer
 from rrtf.training.throughput import arithmetic, matmul_peak
 
 Log = Callable[[int, dict[str, float]], None]
-COMPUTE = {
-    Precision.fp32: torch.float32,
-    Precision.bf16: torch.bfloat16,
-    Precision.bf16_weights: torch.bfloat16,
-    Precision.fp16: torch.float16,
-}
 
 
 class Settings(NamedTuple):
@@ -156,20 +151,23 @@ class RankingModule(pl.LightningModule):
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Clip, after fp16's loss scale is taken out; DeepSpeed clips by itself."""
-        if self.settings.trainer.strategy.value == "deepspeed":
+        if self.settings.trainer.strategy is StrategyName.deepspeed:
             return
         clip = self.settings.trainer.clip or float("inf")
         norm: Any = nn.utils.clip_grad_norm_([p for p in self.parameters() if p.grad is not None], clip)
         self.norm = float(norm.full_tensor() if hasattr(norm, "full_tensor") else norm)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Beside Lightning's own: the place in the data, every process's random state; of the weights, the trained ones."""
+        """Beside Lightning's own: the place in the data, every process's random state; of the weights, the trained ones.
+
+        FSDP's checkpoints keep frozen weights too, because Lightning loads them whole or not at all.
+        """
         states: list[Any] = [rng_state()]
         if torch.distributed.is_initialized():
             states = [None] * self.trainer.world_size
             torch.distributed.all_gather_object(states, rng_state())
         checkpoint["rrtf"] = {"done": self.done, "rng": states, "over": self.watch.over, **self.carried}
-        if "state_dict" in checkpoint:
+        if "state_dict" in checkpoint and self.settings.trainer.strategy is not StrategyName.fsdp:
             trained = {name for name, p in self.named_parameters(remove_duplicate=False) if p.requires_grad}
             checkpoint["state_dict"] = {n: v for n, v in checkpoint["state_dict"].items() if n in trained}
 
@@ -182,15 +180,14 @@ class RankingModule(pl.LightningModule):
 
     def weights(self) -> dict[str, Tensor]:
         """All weights in full, by the model's own names, on the first process; every process must call this."""
-        if self.settings.trainer.strategy.value == "fsdp":
+        if self.settings.trainer.strategy is StrategyName.fsdp:
             from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 
             options = StateDictOptions(full_state_dict=True, cpu_offload=True)
             return get_model_state_dict(self.scorer.tuned, options=options)  # type: ignore[return-value]
-        if self.settings.trainer.strategy.value == "deepspeed" and self.settings.trainer.zero_stage == 3:
+        if self.settings.trainer.strategy is StrategyName.deepspeed and self.settings.trainer.zero_stage == 3:
             engine: Any = self.trainer.strategy.model
             whole = engine._zero3_consolidated_16bit_state_dict() or {}
-            return {
-                name.removeprefix("scorer.tuned."): value for name, value in whole.items() if name.startswith("scorer.tuned.")
-            }
+            prefix = "scorer.tuned."
+            return {name.removeprefix(prefix): value for name, value in whole.items() if name.startswith(prefix)}
         return self.scorer.tuned.state_dict()
