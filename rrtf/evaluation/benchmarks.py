@@ -4,7 +4,7 @@ Pure: the pipeline samples and judges; this counts. A judge failure is never cou
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from math import fsum
 from typing import NamedTuple
 
@@ -48,7 +48,7 @@ def score(
     a sample of an unknown problem or a k above the number of samples, InfrastructureError where the judge itself failed.
     """
     listed = list(problems)
-    _complete(benchmark, {problem.task_id for problem in listed}, verdicts)
+    require_complete(benchmark, listed, verdicts, ks=ks)
     results = [_problem_result(problem, verdicts[problem.task_id]) for problem in listed]
     names = sorted({result.group for result in results}, key=_level)
 
@@ -78,11 +78,16 @@ def values(results: Iterable[ProblemResult], k: int = 1) -> dict[str, float]:
     return {result.task_id: pass_at_k(result.samples, result.correct, k) for result in results}
 
 
-def _complete(benchmark: str, wanted: set[str], verdicts: Mapping[str, Sequence[Verdict]]) -> None:
+def require_complete(benchmark: str, problems: Iterable[Problem], answers: Mapping[str, Sized], *, ks: Sequence[int]) -> None:
+    """Raise UserError unless each problem, and no other, has answers, and enough of them for each k.
+
+    `answers` holds the candidates or verdicts of each task; asking before judging saves the wait.
+    """
+    wanted = {problem.task_id for problem in problems}
     if not wanted:
         raise UserError(f"{benchmark}: no problems")
-    missing = sorted(task for task in wanted if not verdicts.get(task))
-    unknown = sorted(set(verdicts) - wanted)
+    missing = sorted(task for task in wanted if not answers.get(task))
+    unknown = sorted(set(answers) - wanted)
     if missing:
         raise UserError(
             f"{benchmark}: {len(missing)} of {len(wanted)} problems have no sample ({', '.join(missing[:3])}, …); "
@@ -90,6 +95,9 @@ def _complete(benchmark: str, wanted: set[str], verdicts: Mapping[str, Sequence[
         )
     if unknown:
         raise UserError(f"{benchmark}: {len(unknown)} samples' tasks are not in the benchmark ({', '.join(unknown[:3])}, …)")
+    fewest = min(len(answers[task]) for task in wanted)
+    for k in ks:
+        pass_at_k(fewest, 0, k)
 
 
 def _problem_result(problem: Problem, verdicts: Sequence[Verdict]) -> ProblemResult:
