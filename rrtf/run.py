@@ -15,12 +15,16 @@ from rrtf.evaluation.comparison import compare
 from rrtf.pipeline import Evaluation, Plan, plan
 from rrtf.plan import Stage, Step, execute, show
 from rrtf.records import Group, Judged, Problem, to_row
-from rrtf.report.metrics import Metrics
+from rrtf.report.drawing import save
+from rrtf.report.logs import RunLogs
+from rrtf.report.metrics import read_steps
+from rrtf.report.page import Section, write_page
 from rrtf.report.provenance import commit, hardware, versions
-from rrtf.report.rows import ComparisonRow, RunRow, StageRow, append, flat, group_row, source_rows
+from rrtf.report.rows import ComparisonRow, RunRow, StageRow, append, group_row, source_rows
+from rrtf.report.score_figures import run_figure
 from rrtf.report.tables import final_table
 from rrtf.settings import Settings
-from rrtf.store import read_records
+from rrtf.store import digest, read_records
 
 
 class Result(NamedTuple):
@@ -33,24 +37,42 @@ class Result(NamedTuple):
 
 def execute_run(settings: Settings, console: Console, *, overrides: Sequence[str]) -> float | None:
     """Run what is missing and report; returns the score a sweeper maximizes, or None where nothing was evaluated."""
+    if not settings.stages:
+        show(plan(settings, log=lambda step, numbers: None).steps, console, stages=[])
+        return None
     begin, started = time.monotonic(), datetime.now(timezone.utc)
     # reading problems costs nothing, so nobody has to name that stage
-    stages = {Stage.problems, *settings.stages} if settings.stages else set()
-    metrics = Metrics(Path(settings.run_dir) / "metrics.jsonl")
-    planned = feasible(plan(settings, log=metrics), stages)
-    show(planned.steps, console, stages=stages)
-    if not stages:
-        return None
-    cached = {step.key for step in planned.steps if step.done}
-    execute(planned.steps, console, stages=stages)
-    row = dataclasses.replace(
-        run_row(settings, planned, cached=cached),
-        overrides=tuple(overrides),
-        started=started.isoformat(timespec="seconds"),
-        seconds=round(time.monotonic() - begin, 1),
-    )
-    report(settings, row, console)
+    stages = {Stage.problems, *settings.stages}
+    with open_logs(settings, overrides) as logs:
+        planned = feasible(plan(settings, log=logs), stages)
+        show(planned.steps, console, stages=stages)
+        cached = {step.key for step in planned.steps if step.done}
+        execute(planned.steps, console, stages=stages)
+        row = dataclasses.replace(
+            run_row(settings, planned, cached=cached),
+            overrides=tuple(overrides),
+            started=started.isoformat(timespec="seconds"),
+            seconds=round(time.monotonic() - begin, 1),
+        )
+        report(settings, planned, row, logs=logs, cached=cached)
+    console.print(final_table(row))
+    console.print(f"table, picture, page and rows of this run: {settings.run_dir}", highlight=False)
     return objective(settings, row)
+
+
+def open_logs(settings: Settings, overrides: Sequence[str]) -> RunLogs:
+    """The logs of this run; the same settings go on in the same W&B run, wherever the run's folder is."""
+    config = to_row(dataclasses.asdict(settings))
+    same = {name: value for name, value in config.items() if name not in ("run_dir", "stages")}
+    return RunLogs(
+        settings.logger,
+        experiment=settings.name,
+        overrides=overrides,
+        config=config,
+        identity=digest(same),
+        folder=Path(settings.run_dir),
+        job_type="train" if Stage.train in settings.stages else "evaluate",
+    )
 
 
 def feasible(planned: Plan, stages: Collection[Stage]) -> Plan:
@@ -114,17 +136,39 @@ def _comparisons(settings: Settings, results: Sequence[Result]) -> list[Comparis
     return rows
 
 
-def report(settings: Settings, row: RunRow, console: Console) -> None:
-    """Write the row, show the table, draw the picture."""
+def report(settings: Settings, planned: Plan, row: RunRow, *, logs: RunLogs, cached: Collection[str]) -> None:
+    """Write the row, the picture and the page, and close the logs."""
     folder = Path(settings.run_dir)
     append(folder / "results.jsonl", row)
-    Metrics(folder / "metrics.jsonl")(-1, flat(row))
-    console.print(final_table(row))
-    console.print(f"this run: {folder}", highlight=False)
+    picture = save(run_figure(row), folder / "picture.png")
+    write_page(folder / "page.html", sections(planned), title=" ".join((settings.name, *row.overrides)))
+    for turn in planned.rounds:
+        if turn.trained.key in cached:  # trained by an earlier run: its numbers belong to this one's logs too
+            for step, numbers in read_steps(turn.trained.path / "metrics.jsonl"):
+                logs(step, numbers)
+    judged = {name: section.judged for name, section in sections(planned).items()}
+    logs.finish(row, judged=judged, pictures={"run": picture})
+
+
+def sections(planned: Plan) -> dict[str, Section]:
+    """What was judged, by the set of problems it belongs to: the training problems, and each benchmark."""
+    judged: dict[str, list[Judged]] = {}
+    problems = {"training": planned.problems}
+    for turn in planned.rounds:
+        done = [step for step in turn.judged.values() if step.done]
+        judged.setdefault("training", []).extend(row for step in done for row in read_records(Judged, step.path))
+    for evaluation in planned.evaluations:
+        if evaluation.judged.done:
+            problems[evaluation.benchmark] = evaluation.problems
+            judged.setdefault(evaluation.benchmark, []).extend(read_records(Judged, evaluation.judged.path))
+    return {name: Section(list(read_records(Problem, problems[name].path)), rows) for name, rows in judged.items()}
 
 
 def objective(settings: Settings, row: RunRow) -> float | None:
     """The pass@k a sweeper maximizes: of the last model on the benchmark `metric` names (the first one by default)."""
-    name = settings.metric or next(iter(settings.benchmarks), "")
-    found = [score.value for score in row.scores if score.benchmark == name]
+    if not settings.benchmarks:
+        return None
+    name = settings.metric or next(iter(settings.benchmarks))
+    k = settings.benchmarks[name].protocol.ks[0]
+    found = [score.value for score in row.scores if (score.benchmark, score.k) == (name, k)]
     return found[-1] if found else None

@@ -71,9 +71,11 @@ class Settings:
         found = [mistake for part in (*parts, self.trainer, self.batching, self.logger) for mistake in part.mistakes()]
         found += self.student.mistakes("student")
         found += [mistake for name, teacher in self.teachers.items() for mistake in teacher.mistakes(f"teachers.{name}")]
-        for group in ("benchmarks", "quantize"):
-            for name, part in getattr(self, group).items():
-                found += [f"{group}.{name}: {mistake}" for mistake in part.mistakes()]
+        for name, benchmark in self.benchmarks.items():
+            chosen = benchmark.published or benchmark.problems.name != ProblemSet().name
+            unknown = [f"not chosen, so nothing can be set in it; choose it with benchmarks=[…,{name}]"]
+            found += [f"benchmarks.{name}: {mistake}" for mistake in (benchmark.mistakes() if chosen else unknown)]
+        found += [f"quantize.{name}: {mistake}" for name, part in self.quantize.items() for mistake in part.mistakes()]
         if self.rounds < 1:
             found.append(f"rounds: {self.rounds} is below 1")
         if not 0 <= self.validation_share < 0.9:
