@@ -6,14 +6,12 @@ import pytest
 from report_samples import judged, problems
 
 from rrtf.errors import DataError, MissingDataError, UserError
-from rrtf.evaluate import main, problems_of
+from rrtf.evaluate import main
 from rrtf.evaluation.samples import read_samples
 from rrtf.evaluation.sensitivity import batch_sensitivity
 from rrtf.judge.engine import Job, judge
 from rrtf.judge.settings import Judge
-from rrtf.problems.load import load
-from rrtf.problems.settings import ProblemSet, Source
-from rrtf.records import Outcome, TestKind
+from rrtf.records import Outcome
 from rrtf.report.rows import append
 from rrtf.store import write_records
 
@@ -190,50 +188,3 @@ def test_batch_sensitivity_counts_texts_and_verdicts():
         batch_sensitivity(first, second[1:], batch_sizes=(1, 32))
     with pytest.raises(UserError, match="one answer a problem"):
         batch_sensitivity(judged(tasks, "student", 0.5, n=2), second, batch_sizes=(1, 32))
-
-
-# Published labels that the judge contradicts (17 of 1,698), each looked at:
-# the program uses `math` without importing it, and whoever labelled it had imported it
-NO_IMPORT = {"HumanEval/106", "HumanEval/133", "HumanEval/139"}
-# the label is False and the program passes the data set's tests: one-line answers under one prompting method, functions that are
-# called `check` like the labeller's own, a tuple made from a set of small numbers
-LABEL_IS_WRONG = {f"HumanEval/{n}" for n in (2, 14, 23, 28, 32, 38, 48, 50)} | {"MBPP/56", "MBPP/341", "MBPP/349"}
-# the tests read `assert f(x) == -1,-6`, which compares with -1 alone; the label took the tuple that was meant
-TEST_IS_WRONG = {"MBPP/436"}
-
-
-@pytest.mark.slow
-def test_recorded_responses_reproduce_their_published_labels(shared):
-    mbpp = load(ProblemSet(name="mbpp", source=Source.file, path="mbpp/mbpp.jsonl.gz", data_dir=str(shared)))
-    known = {p.task_id: p for p in (*problems_of("humaneval"), *mbpp)}
-    with gzip.open(shared / "recorded" / "recorded_responses.jsonl.gz", "rt") as file:
-        rows = [row for row in map(json.loads, file) if row["claimed_pass"] is not None and row["task_id"] in known]
-    assert len(rows) > 1600
-    verdicts = judge((Job(known[row["task_id"]], row["code"]) for row in rows), Judge())
-    passed = [v.outcome is Outcome.all_tests_passed for v in verdicts]
-    wrong = [(row["task_id"], row["model"]) for row, ok in zip(rows, passed, strict=True) if ok != row["claimed_pass"]]
-    assert len(wrong) / len(rows) <= 0.0101, wrong
-    assert {task for task, _ in wrong} <= NO_IMPORT | LABEL_IS_WRONG | TEST_IS_WRONG
-
-
-@pytest.mark.slow
-def test_codereval_reproduces_the_annotation_of_starcoder(shared):
-    chosen = ProblemSet(
-        name="codereval",
-        source=Source.file,
-        path="codereval/CoderEval_Python_54_stdlib_runnable.jsonl.gz",
-        data_dir=str(shared),
-    )
-    known = {p.task_id.split("/")[1]: p for p in load(chosen)}
-    assert {p.tests.kind for p in known.values()} == {TestKind.program}
-    with gzip.open(shared / "codereval" / "annotation.starcoder.jsonl.gz", "rt") as file:
-        rows = [row for row in map(json.loads, file) if row["_id"] in known]
-    pairs = [(known[row["_id"]], code, label) for row in rows for code, label in _labelled(row)]
-    assert len(pairs) > 500
-    verdicts = judge((Job(problem, code) for problem, code, _ in pairs), Judge())
-    agree = [(v.outcome is Outcome.all_tests_passed) == label for v, (_, _, label) in zip(verdicts, pairs, strict=True)]
-    assert sum(agree) / len(agree) >= 0.99
-
-
-def _labelled(row):
-    return [(result["generate_code"], result["is_pass"]) for result in row["generate_results"]]
