@@ -155,11 +155,11 @@ def _converted_path(sha256: str, root: Path) -> Path:
 
 def _gguf(file: Path, sha256: str, root: Path) -> Checkpoint:
     target = _converted_path(sha256, root)
-    _make_once(target, root, lambda folder: _convert(file, folder))
+    make_once(target, root, lambda folder: _convert(file, folder))
     return _folder(target, root)
 
 
-def _make_once(target: Path, root: Path, make: Callable[[Path], None]) -> None:
+def make_once(target: Path, root: Path, make: Callable[[Path], None]) -> None:
     """`target` as a finished folder: made beside it and renamed, by one process, at most once."""
     with lock(root / "locks" / f"{target.name}.lock"):
         if target.is_dir():
@@ -185,7 +185,7 @@ def _convert(file: Path, target: Path) -> None:
 
     tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
     _mend_pre_tokenizer(tokenizer, file)
-    loaded = AutoModelForCausalLM.from_pretrained(
+    loaded: Any = AutoModelForCausalLM.from_pretrained(
         file.parent, gguf_file=file.name, dtype=torch.bfloat16, quantization_config=GgufConfig(dequantize=True)
     )
     config = loaded.config
@@ -225,7 +225,7 @@ def _adapter(path: Path, root: Path) -> Checkpoint:
     except MissingDataError as error:
         raise MissingDataError(f"{path}: the adapter's base model is not there: {error}") from None
     target = root / "checkpoints" / f"merged-{digest_of([base.digest, _digest(path, root)])}"
-    _make_once(target, root, lambda folder: _merge(path, base.path, folder))
+    make_once(target, root, lambda folder: _merge(path, base.path, folder))
     return _folder(target, root)
 
 
@@ -234,7 +234,7 @@ def _merge(adapter: Path, base: Path, target: Path) -> None:
     from peft import PeftModel
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    model: Any = AutoModelForCausalLM.from_pretrained(base, dtype=torch.bfloat16)
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.bfloat16)
     merged: Any = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
     merged.to(dtype=torch.bfloat16).save_pretrained(target)
     own = any(adapter.glob("tokenizer*"))

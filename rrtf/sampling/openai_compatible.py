@@ -1,0 +1,211 @@
+"""Any server that speaks OpenAI's protocol: many requests at once, limits respected, failures retried, counted and named.
+
+The key is read from the environment when the first request is made; it is in no setting, row, key or message.
+"""
+
+import asyncio
+import os
+import queue
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import openai
+
+from rrtf.errors import ConfigurationError, InfrastructureError
+from rrtf.profiles import Prompt
+from rrtf.sampling.generator import Request, Response, Skip
+from rrtf.sampling.patience import Limiter, Verdict, judge_failure, pause
+from rrtf.sampling.settings import Decoding, OpenAICompatible
+from rrtf.sampling.stops import cut
+
+# OpenAI's protocol takes at most four; an answer is cut at all of them here
+MOST_STOPS = 4
+
+
+class ChatText:
+    """An account of a chat prompt in words; what a server's own template makes of it is not known here."""
+
+    def text(self, prompt: Prompt) -> str:
+        """Plain text as it is sent; messages under their roles."""
+        if not prompt.messages:
+            return prompt.text + prompt.prefill
+        return "\n\n".join(f"<{message.role}>\n{message.content}" for message in prompt.messages)
+
+
+class Usage:
+    """Tokens and money spent, as the server counts them."""
+
+    def __init__(self, source: OpenAICompatible) -> None:
+        self.source = source
+        self.read = self.written = self.retried = 0
+
+    def add(self, usage: Any) -> None:
+        """Count one answer's usage; servers may leave it out."""
+        self.read += getattr(usage, "prompt_tokens", None) or 0
+        self.written += getattr(usage, "completion_tokens", None) or 0
+
+    @property
+    def cost(self) -> float:
+        """In the currency of the prices."""
+        return (self.read * self.source.input_price + self.written * self.source.output_price) / 1e6
+
+    def __str__(self) -> str:
+        money = f", cost {self.cost:.4f}" if self.source.input_price or self.source.output_price else ""
+        again = f", {self.retried} tried again" if self.retried else ""
+        return f"{self.read} tokens in, {self.written} out{money}{again}"
+
+
+class _Failed(NamedTuple):
+    """The thread that talks to the server ended with this error."""
+
+    error: BaseException
+
+
+class OpenAIGenerator:
+    """Answers requests through one endpoint."""
+
+    def __init__(self, source: OpenAICompatible, decoding: Decoding) -> None:
+        if decoding.num_beams > 1:
+            raise ConfigurationError(["num_beams: OpenAI's protocol has no beam search; use a local model"])
+        self.source, self.decoding = source, decoding
+        self.usage = Usage(source)
+        self.answered = 0
+        self.lost_before_answer = 0
+        self.key = _key(source)
+
+    def note(self) -> str:
+        """See Generator."""
+        return str(self.usage)
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[Response | Skip]:
+        """See Generator. Raises InfrastructureError where the endpoint is dead or refuses the key or the model."""
+        self.start = time.monotonic()
+        results: queue.Queue[Response | Skip | _Failed] = queue.Queue()
+        stop = threading.Event()
+        thread = threading.Thread(target=self._in_thread, args=(requests, results, stop), daemon=True)
+        thread.start()
+        try:
+            for _ in requests:
+                result = results.get()
+                if isinstance(result, _Failed):
+                    raise result.error
+                yield result
+        finally:
+            stop.set()
+            thread.join(timeout=5.0)
+
+    def _in_thread(self, requests: Sequence[Request], results: "queue.Queue[Any]", stop: threading.Event) -> None:
+        try:
+            asyncio.run(self._all(requests, results, stop))
+        except BaseException as error:  # noqa: BLE001 - handed to the reader, who raises it
+            results.put(_Failed(error))
+
+    async def _all(self, requests: Sequence[Request], results: "queue.Queue[Any]", stop: threading.Event) -> None:
+        """Keep `concurrency` requests under way until all are answered, or the reader has gone."""
+        waiting = iter(requests)
+        limiter = Limiter(self.source.requests_per_minute)
+        # our own patience replaces the client's: it must count, and hold back all requests after a 429
+        address, seconds = self.source.base_url or None, self.source.timeout
+        client = openai.AsyncOpenAI(api_key=self.key, base_url=address, max_retries=0, timeout=seconds)
+
+        async def worker() -> None:
+            for request in waiting:
+                if stop.is_set():
+                    return
+                results.put(await self._patiently(client, request, limiter))
+
+        async with client:
+            workers = [asyncio.create_task(worker()) for _ in range(min(self.source.concurrency, len(requests)))]
+            try:
+                await asyncio.gather(*workers)
+            finally:
+                for task in workers:
+                    task.cancel()
+
+    async def _patiently(self, client: openai.AsyncOpenAI, request: Request, limiter: Limiter) -> Response | Skip:
+        """One request, tried again while that may help."""
+        for attempt in range(self.source.retries + 1):
+            await limiter.wait()
+            try:
+                # the client's own time-out counts between two bytes; a server that drips for ever is cut off by this one
+                answer = await asyncio.wait_for(self._ask(client, request), timeout=self.source.timeout)
+            except (openai.OpenAIError, asyncio.TimeoutError, ValueError) as error:
+                verdict = judge_failure(error)
+                if verdict.finish:
+                    return Response(request.key, "", 0, verdict.finish)
+                if verdict.fatal:
+                    raise InfrastructureError(f"{self._place()}: {verdict.reason}") from None
+                unheard = not self.answered and attempt >= 2 and isinstance(error, openai.APIConnectionError)
+                if attempt == self.source.retries or not verdict.again or unheard:
+                    return self._lost(request, verdict)
+                self.usage.retried += 1
+                limiter.hold(pause(error, attempt) if verdict.crowded else 0.0)
+                await asyncio.sleep(pause(error, attempt))
+            else:
+                self.answered += 1
+                return answer
+        raise AssertionError("the loop returns")
+
+    def _lost(self, request: Request, verdict: Verdict) -> Skip:
+        """Give a request up; give the endpoint up if it has never answered."""
+        self.lost_before_answer += not self.answered
+        if not self.answered and self.lost_before_answer >= self.source.dead_after:
+            lost = self.lost_before_answer
+            raise InfrastructureError(f"{self._place()}: {lost} requests failed, none was answered; the last: {verdict.reason}")
+        return Skip(request.key, verdict.reason)
+
+    def _place(self) -> str:
+        return f"{self.source.base_url or 'api.openai.com'} (model {self.source.model})"
+
+    async def _ask(self, client: openai.AsyncOpenAI, request: Request) -> Response:
+        """One try. Raises ValueError for an answer that holds nothing."""
+        shared: dict[str, Any] = {
+            "model": self.source.model,
+            "temperature": request.temperature,
+            "top_p": self.decoding.top_p,
+            "max_tokens": self.decoding.max_new_tokens,
+            "seed": request.seed,
+        }
+        if request.stop:
+            shared["stop"] = list(request.stop[:MOST_STOPS])
+        if self.decoding.top_k:
+            shared["extra_body"] = {"top_k": self.decoding.top_k}  # not OpenAI's, but vLLM's and llama.cpp's
+        if request.prompt.messages:
+            messages: Any = [message._asdict() for message in request.prompt.messages]
+            chat = await client.chat.completions.create(messages=messages, **shared)
+            choice = _only(chat)
+            text = choice.message.content if choice.message else None
+        else:
+            plain = await client.completions.create(prompt=request.text, **shared)
+            choice = _only(plain)
+            text = choice.text
+        if not isinstance(text, str) or not text:
+            raise ValueError("an empty response")
+        usage = (chat if request.prompt.messages else plain).usage
+        self.usage.add(usage)
+        finish = "length" if choice.finish_reason == "length" else "stop"
+        return Response(request.key, cut(text, request.stop), getattr(usage, "completion_tokens", None) or 0, finish)
+
+
+def _only(answer: Any) -> Any:
+    """The first choice of an answer; servers have been seen to send text, nothing, or an empty list."""
+    choices = getattr(answer, "choices", None)
+    if not choices:
+        raise ValueError("a response without choices")
+    return choices[0]
+
+
+def _key(source: OpenAICompatible) -> str:
+    if not source.key_variable:
+        return "none"  # the client insists on one; a server that wants none ignores it
+    key = os.environ.get(source.key_variable, "")
+    if not key:
+        raise ConfigurationError(
+            [
+                f"no key in the environment: export {source.key_variable}=…, or set the source's key_variable to the name of "
+                'the variable that holds it ("" for a server that wants none)'
+            ]
+        )
+    return key

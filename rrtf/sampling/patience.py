@@ -1,0 +1,80 @@
+"""What a failed request means, how long to wait before the next, and how fast to ask at all."""
+
+import asyncio
+import random
+import re
+import time
+from typing import NamedTuple
+
+import openai
+
+LONGEST_PAUSE = 60.0
+
+
+class Verdict(NamedTuple):
+    """What to do about a failure: try `again`, slow all down (`crowded`), give the endpoint up (`fatal`).
+
+    `finish` is set where the failure is an answer: the prompt is longer than the model's context.
+    """
+
+    reason: str
+    again: bool = False
+    crowded: bool = False
+    fatal: bool = False
+    finish: str = ""
+
+
+def judge_failure(error: BaseException) -> Verdict:
+    """What an error of the client means."""
+    if isinstance(error, (openai.AuthenticationError, openai.PermissionDeniedError)):
+        return Verdict(f"the key is refused (status {error.status_code})", fatal=True)
+    if isinstance(error, openai.NotFoundError):
+        return Verdict("no such model or address (status 404)", fatal=True)
+    if isinstance(error, openai.RateLimitError):
+        if "insufficient_quota" in str(error):
+            return Verdict("the account has no credit left (insufficient_quota)", fatal=True)
+        return Verdict("too many requests (status 429)", again=True, crowded=True)
+    if isinstance(error, (openai.APITimeoutError, asyncio.TimeoutError)):
+        return Verdict("no answer in time", again=True)
+    if isinstance(error, openai.APIStatusError):
+        return _status(error)
+    if isinstance(error, openai.APIConnectionError):
+        return Verdict("no connection", again=True)
+    return Verdict(f"unreadable answer ({str(error)[:80] or type(error).__name__})", again=True)
+
+
+def _status(error: openai.APIStatusError) -> Verdict:
+    text = str(error.message)[:200]
+    if error.status_code in (400, 413, 422) and re.search(r"context.{0,40}(length|window)|maximum context|too long", text):
+        return Verdict(text, finish="too_long")
+    again = error.status_code >= 500 or error.status_code in (408, 409)
+    return Verdict(f"status {error.status_code}: {text}", again=again)
+
+
+def pause(error: BaseException, attempt: int) -> float:
+    """Seconds before the next try: what the server asks for, else twice as long each time, with some chance in it."""
+    response = getattr(error, "response", None)
+    asked = response.headers.get("retry-after", "") if response is not None else ""
+    if re.fullmatch(r"\d+(\.\d+)?", asked):
+        return min(float(asked), LONGEST_PAUSE)
+    return min(0.5 * 2.0**attempt, LONGEST_PAUSE) * random.uniform(0.75, 1.25)
+
+
+class Limiter:
+    """Lets requests through at a given rate, and none while the server asks for quiet."""
+
+    def __init__(self, per_minute: float) -> None:
+        self.gap = 60.0 / per_minute if per_minute else 0.0
+        self.next = 0.0
+
+    def hold(self, seconds: float) -> None:
+        """Let nothing through for some seconds."""
+        self.next = max(self.next, time.monotonic() + seconds)
+
+    async def wait(self) -> None:
+        """Return when the next request may go."""
+        now = time.monotonic()
+        turn = max(self.next, now)
+        self.next = turn + self.gap
+        if turn > now:
+            await asyncio.sleep(turn - now)
