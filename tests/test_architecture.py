@@ -25,8 +25,10 @@ ALLOWED = {
     ("judge", "problems"),  # the plain command reads every format ...
     ("judge", "evaluation"),  # ... and prints pass@k with intervals
     ("quantize", "sampling"),  # measured through the generators that serve it
+    ("quantize", "problems"),  # calibration texts are searched for benchmark problems
+    ("quantize", "evaluation"),  # verdict flips are tested like any two runs
 }
-DOORS = {"__main__", "pipeline", "settings", "conf"}
+DOORS = {"__main__", "pipeline", "steps", "run", "settings", "sweep", "conf"}
 ONLY_IN = {
     "hydra": {"settings", "__main__"},
     "omegaconf": {"settings", "__main__"},

@@ -5,7 +5,15 @@ from pathlib import Path
 
 from rrtf.errors import InfrastructureError
 from rrtf.progress import Report
-from rrtf.quantize.settings import Quantization
+from rrtf.quantize.settings import Method, Quantization
+
+# what is not rounded (norms, biases) is named too: plain "int8" keeps the source's bfloat16, which every load on a processor
+# converts, with a warning
+_QUANTIZATION = {
+    Method.ct2_int8: "int8_float32",
+    Method.ct2_int8_float16: "int8_float16",
+    Method.ct2_float32: "float32",
+}
 
 
 def convert_ctranslate2(
@@ -24,7 +32,7 @@ def convert_ctranslate2(
     report(0, 1, "loading")
     try:
         converter = TransformersConverter(str(source), low_cpu_mem_usage=True)
-        converter.convert(str(target), quantization=settings.method.value.removeprefix("ct2_"))
+        converter.convert(str(target), quantization=_QUANTIZATION[settings.method])
     except (ValueError, RuntimeError, NotImplementedError, AttributeError, KeyError) as error:
         raise InfrastructureError(f"CTranslate2 could not convert {source}: {type(error).__name__}: {error}") from error
     finally:

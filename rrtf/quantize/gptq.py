@@ -18,6 +18,7 @@ from typing import Any
 from rrtf.errors import InfrastructureError
 from rrtf.progress import Report
 from rrtf.quantize.settings import Method, Quantization
+from rrtf.quantize.worker import cores
 
 _LAYER = re.compile(r"\[(\d+)(?: of |/)(\d+)\]")
 
@@ -27,7 +28,7 @@ def convert_gptq(source: Path, settings: Quantization, target: Path, *, calibrat
     target.mkdir(parents=True)
     job = {"source": str(source), "target": str(target), "settings": dataclasses.asdict(settings), "texts": list(calibration)}
     # GPTQModel's own default starts more workers than a small machine has cores, and then they only wait for each other
-    environment = os.environ | {"GPTQMODEL_CPU_WORKERS": os.environ.get("GPTQMODEL_CPU_WORKERS", str(_cores()))}
+    environment = os.environ | {"GPTQMODEL_CPU_WORKERS": os.environ.get("GPTQMODEL_CPU_WORKERS", str(cores()))}
     command = [sys.executable, "-m", "rrtf.quantize.gptq"]
     tail: deque[str] = deque(maxlen=12)
     with subprocess.Popen(
@@ -47,10 +48,6 @@ def convert_gptq(source: Path, settings: Quantization, target: Path, *, calibrat
             raise
     if child.returncode:
         raise InfrastructureError(f"GPTQModel could not quantize {source}:\n" + "\n".join(tail))
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _run(job: dict[str, Any]) -> None:

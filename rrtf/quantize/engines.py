@@ -1,0 +1,210 @@
+"""A checkpoint of any format, loaded by the library that serves it, behind four verbs: the same for the original and the small.
+
+A folder with model.bin is CTranslate2's. Everything else is transformers': the original, and a GPTQ folder, whose layers
+transformers hands to GPTQModel (extra `gptq`). Tokens are ids everywhere.
+"""
+
+import importlib.util
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from queue import Queue
+from threading import Thread
+from typing import Any, NamedTuple, Protocol
+
+from rrtf.checkpoints import resolve
+from rrtf.errors import MissingDataError, UserError
+from rrtf.quantize.support import INSTALL_GPTQ, read_config
+
+# the checkpoint's own generation settings may name these; greedy decoding warns about them
+_GREEDY: dict[str, Any] = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
+
+
+class Draw(NamedTuple):
+    """How the next tokens are chosen: temperature 0 is the likeliest token each time."""
+
+    max_new_tokens: int
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int = 0
+
+
+class Engine(Protocol):
+    """A loaded model with its tokenizer."""
+
+    tokenizer: Any
+
+    def generate(self, prompts: Sequence[Sequence[int]], *, new_tokens: int, forced: bool) -> list[list[int]]:
+        """The likeliest continuation of each prompt; `forced` goes on past end tokens to exactly `new_tokens`."""
+
+    def score(self, rows: Sequence[Sequence[int]]) -> list[list[float]]:
+        """Natural log-probability of each token of each row given those before it, from the second token on."""
+
+    def stream(self, prompt: Sequence[int], draw: Draw) -> Iterator[int]:
+        """New tokens one by one, until an end token (which is left out) or the limit."""
+
+
+def is_ctranslate2(folder: Path) -> bool:
+    """Whether a folder holds a model in CTranslate2's format."""
+    return (folder / "model.bin").is_file() and (folder / "vocabulary.json").is_file()
+
+
+def is_gptq(folder: Path) -> bool:
+    """Whether a folder holds a model that GPTQ quantized."""
+    quantized = read_config(folder).get("quantization_config") or {}
+    return bool(quantized.get("quant_method") == "gptq")
+
+
+def find(name: str) -> Path:
+    """The folder of a checkpoint of any format: CTranslate2's as it is, anything else as `rrtf.checkpoints` resolves it."""
+    path = Path(name).expanduser()
+    return path.resolve() if path.is_dir() and is_ctranslate2(path) else resolve(name).path
+
+
+def load(folder: Path, *, threads: int = 0) -> Engine:
+    """Load `folder` on the GPU where there is one, else on `threads` processor threads (0: the library's own choice).
+
+    Raises UserError for a folder no engine reads and MissingDataError for a package that is not installed.
+    """
+    if is_ctranslate2(folder):
+        return CTranslate2Engine(folder, threads=threads)
+    if is_gptq(folder) and not all(importlib.util.find_spec(name) for name in ("gptqmodel", "optimum")):
+        raise MissingDataError(f"{folder}: a GPTQ checkpoint; {INSTALL_GPTQ}")
+    return TransformersEngine(folder, threads=threads)
+
+
+class CTranslate2Engine:
+    """A CTranslate2 folder."""
+
+    def __init__(self, folder: Path, *, threads: int = 0) -> None:
+        import ctranslate2
+        from transformers import AutoTokenizer
+
+        self.tokenizer = AutoTokenizer.from_pretrained(folder)
+        device = "cuda" if ctranslate2.get_cuda_device_count() else "cpu"
+        self._seed = ctranslate2.set_random_seed
+        try:
+            self.model = ctranslate2.Generator(str(folder), device=device, inter_threads=1, intra_threads=threads)
+        except (RuntimeError, ValueError) as error:
+            raise UserError(f"{folder}: CTranslate2 can't load it: {error}") from None
+
+    def _tokens(self, ids: Sequence[int]) -> list[str]:
+        return list(self.tokenizer.convert_ids_to_tokens(list(ids)))
+
+    def generate(self, prompts: Sequence[Sequence[int]], *, new_tokens: int, forced: bool) -> list[list[int]]:
+        """See Engine."""
+        least = new_tokens if forced else 0
+        rows = [self._tokens(prompt) for prompt in prompts]
+        results = self.model.generate_batch(rows, max_length=new_tokens, min_length=least, include_prompt_in_result=False)
+        return [result.sequences_ids[0] for result in results]
+
+    def score(self, rows: Sequence[Sequence[int]]) -> list[list[float]]:
+        """See Engine."""
+        results = self.model.score_batch([self._tokens(row) for row in rows], max_batch_size=8, max_input_length=0)
+        return [list(result.log_probs) for result in results]
+
+    def stream(self, prompt: Sequence[int], draw: Draw) -> Iterator[int]:
+        """See Engine."""
+        self._seed(draw.seed)
+        drawn = {"sampling_topk": 0, "sampling_topp": draw.top_p, "sampling_temperature": draw.temperature}
+        steps = self.model.generate_tokens(
+            self._tokens(prompt), max_length=draw.max_new_tokens, **(drawn if draw.temperature else {})
+        )
+        for step in steps:
+            if not step.is_last or step.token_id != self.tokenizer.eos_token_id:
+                yield step.token_id
+
+
+class TransformersEngine:
+    """A Hugging Face folder, in the precision it is stored in."""
+
+    def __init__(self, folder: Path, *, threads: int = 0) -> None:
+        import torch
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+        from transformers.utils import logging
+
+        if threads:
+            torch.set_num_threads(threads)
+        logging.disable_progress_bar()
+        self.tokenizer = AutoTokenizer.from_pretrained(folder)
+        try:
+            model: Any = AutoModelForCausalLM.from_pretrained(folder, use_safetensors=True, trust_remote_code=False)
+        except (OSError, ValueError, KeyError, ImportError) as error:
+            raise UserError(f"{folder}: transformers can't load it: {error}") from None
+        self.model = model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+        self.padding = self.tokenizer.pad_token_id if self.tokenizer.pad_token_id is not None else 0
+
+    def _padded(self, rows: Sequence[Sequence[int]], *, left: bool) -> dict[str, Any]:
+        import torch
+
+        longest = max(map(len, rows))
+        ids = torch.full((len(rows), longest), self.padding)
+        seen = torch.zeros_like(ids)
+        for index, row in enumerate(rows):
+            place = slice(longest - len(row), longest) if left else slice(0, len(row))
+            ids[index, place] = torch.tensor(list(row))
+            seen[index, place] = 1
+        return {"input_ids": ids.to(self.model.device), "attention_mask": seen.to(self.model.device)}
+
+    def generate(self, prompts: Sequence[Sequence[int]], *, new_tokens: int, forced: bool) -> list[list[int]]:
+        """See Engine."""
+        inputs = self._padded(prompts, left=True)
+        least = new_tokens if forced else None
+        options = _GREEDY | {"min_new_tokens": least, "pad_token_id": self.padding}
+        rows = self.model.generate(**inputs, max_new_tokens=new_tokens, **options)
+        return [row.tolist() for row in rows[:, inputs["input_ids"].shape[1] :]]
+
+    def score(self, rows: Sequence[Sequence[int]]) -> list[list[float]]:
+        """See Engine. One row at a time: a batch's logits would need gigabytes."""
+        import torch
+
+        scores = []
+        with torch.inference_mode():
+            for row in rows:
+                inputs = self._padded([row], left=False)
+                logits = self.model(**inputs).logits[0, :-1].float()
+                chosen = inputs["input_ids"][0, 1:, None]
+                scores.append((logits.gather(1, chosen)[:, 0] - logits.logsumexp(1)).tolist())
+        return scores
+
+    def stream(self, prompt: Sequence[int], draw: Draw) -> Iterator[int]:
+        """See Engine."""
+        import torch
+
+        torch.manual_seed(draw.seed)
+        queue: Queue[Any] = Queue()
+        chosen: dict[str, Any] = {"do_sample": True, "temperature": draw.temperature, "top_p": draw.top_p, "top_k": 0}
+        options = chosen if draw.temperature else dict(_GREEDY)
+        options |= {"max_new_tokens": draw.max_new_tokens, "pad_token_id": self.padding, "streamer": _Streamer(queue)}
+        Thread(target=self._fill, args=(queue, self._padded([prompt], left=True) | options), daemon=True).start()
+        while (item := queue.get()) is not None:
+            if isinstance(item, Exception):
+                raise item
+            if item not in self._ends():
+                yield item
+
+    def _fill(self, queue: "Queue[Any]", options: dict[str, Any]) -> None:
+        try:
+            self.model.generate(**options)
+        except Exception as error:  # raised again by the thread that reads the queue
+            queue.put(error)
+        queue.put(None)
+
+    def _ends(self) -> set[int]:
+        ends = self.model.generation_config.eos_token_id
+        return set(ends) if isinstance(ends, list) else {ends}
+
+
+class _Streamer:
+    """What `generate` calls with the prompt first and then with each new token."""
+
+    def __init__(self, queue: "Queue[Any]") -> None:
+        self.queue, self.prompt = queue, True
+
+    def put(self, value: Any) -> None:
+        if not self.prompt:
+            for token in value.reshape(-1).tolist():
+                self.queue.put(token)
+        self.prompt = False
+
+    def end(self) -> None:
+        """The queue's end is put by the thread, after errors."""
