@@ -12,8 +12,10 @@ from rich.console import Console
 
 from rrtf.evaluation.benchmarks import BenchmarkResult, by_task, score, values
 from rrtf.evaluation.comparison import compare
-from rrtf.pipeline import Evaluation, Plan, plan
+from rrtf.pipeline import Plan, plan
 from rrtf.plan import Stage, Step, execute, show
+from rrtf.quantize.agreement import Agreement
+from rrtf.quantize.measure import Measured, flat
 from rrtf.records import Group, Judged, Problem, to_row
 from rrtf.report.drawing import save
 from rrtf.report.logs import RunLogs
@@ -24,6 +26,7 @@ from rrtf.report.rows import ComparisonRow, RunRow, StageRow, append, group_row,
 from rrtf.report.score_figures import run_figure
 from rrtf.report.tables import final_table
 from rrtf.settings import Settings
+from rrtf.steps import Evaluation, Model
 from rrtf.store import digest, read_records
 
 
@@ -40,6 +43,8 @@ def execute_run(settings: Settings, console: Console, *, overrides: Sequence[str
     if not settings.stages:
         show(plan(settings, log=lambda step, numbers: None).steps, console, stages=[])
         return None
+    if settings.quantize:
+        refuse(checkpoint_of(Model("student", settings.student)), list(settings.quantize.values()))
     begin, started = time.monotonic(), datetime.now(timezone.utc)
     # reading problems costs nothing, so nobody has to name that stage
     stages = {Stage.problems, *settings.stages}
@@ -81,9 +86,10 @@ def feasible(planned: Plan, stages: Collection[Stage]) -> Plan:
     def made(step: Step) -> bool:
         return step.done or (step.stage in stages and all(made(needed) for needed in step.needs))
 
-    kept = [evaluation for evaluation in planned.evaluations if not stages or made(evaluation.judged)]
+    kept = [evaluation for evaluation in planned.evaluations if made(evaluation.judged)]
     wanted = {step.key for evaluation in kept for step in (evaluation.judged, *evaluation.judged.needs)}
-    steps = [step for step in planned.steps if step.stage is not Stage.evaluate or step.key in wanted]
+    late = (Stage.evaluate, Stage.quantize)
+    steps = [step for step in planned.steps if step.stage not in late or step.key in wanted or made(step)]
     return planned._replace(steps=steps, evaluations=kept)
 
 
@@ -109,12 +115,27 @@ def run_row(settings: Settings, planned: Plan, *, cached: Collection[str]) -> Ru
             for step in planned.steps
             if step.done
         ),
+        measured=_measured(planned),
         solved={f"{r.benchmark}/{r.model}": tuple(p.task_id for p in r.found.problems if p.correct) for r in results},
         commit=code.commit,
         dirty=code.dirty,
         versions=versions(),
         hardware=hardware(),
     )
+
+
+def _measured(planned: Plan) -> dict[str, float]:
+    """What the small formats cost and how far they agree with the original, one number a name."""
+    numbers: dict[str, float] = {}
+    if planned.measured and planned.measured.done:
+        numbers |= {
+            name: value for found in read_records(Measured, planned.measured.path) for name, value in flat(found).items()
+        }
+    for step in planned.agreements:
+        for agreement in read_records(Agreement, step.path) if step.done else ():
+            for name in ("drift", "drift_size", "same_text", "first_difference", "effect", "p"):
+                numbers[f"quantize/{agreement.name}/{name}"] = getattr(agreement, name)
+    return numbers
 
 
 def _result(settings: Settings, evaluation: Evaluation) -> Result:

@@ -13,7 +13,7 @@ from rrtf.evaluation.settings import Benchmark
 from rrtf.judge.settings import Judge
 from rrtf.plan import Stage
 from rrtf.problems.settings import ProblemSet
-from rrtf.quantize.settings import Quantization
+from rrtf.quantize.settings import Measurement, Quantization
 from rrtf.rank import Ranking
 from rrtf.report.settings import Logger
 from rrtf.sampling.settings import (
@@ -50,10 +50,11 @@ class Settings:
     batching: Batching = field(default_factory=Batching)
     benchmarks: dict[str, Benchmark] = field(default_factory=dict)
     quantize: dict[str, Quantization] = field(default_factory=dict)
+    measurement: Measurement = field(default_factory=Measurement)
     logger: Logger = field(default_factory=Logger)
     # which stages may do work; the others must be cached. [] prints the plan
     stages: list[Stage] = field(default_factory=lambda: list(Stage))
-    # 1 is the paper; above 1, each round samples from the student of the round before
+    # 1 is the paper; above 1, each round samples from the student of the round before; 0 trains nothing
     rounds: int = 1
     # not in the paper; groups kept out of training to choose a checkpoint by (never a benchmark)
     validation_share: float = 0.1
@@ -76,8 +77,9 @@ class Settings:
             unknown = [f"not chosen, so nothing can be set in it; choose it with benchmarks=[…,{name}]"]
             found += [f"benchmarks.{name}: {mistake}" for mistake in (benchmark.mistakes() if chosen else unknown)]
         found += [f"quantize.{name}: {mistake}" for name, part in self.quantize.items() for mistake in part.mistakes()]
-        if self.rounds < 1:
-            found.append(f"rounds: {self.rounds} is below 1")
+        found += [f"measurement.{mistake}" for mistake in self.measurement.mistakes()]
+        if self.rounds < 0:
+            found.append(f"rounds: {self.rounds} is below 0")
         if not 0 <= self.validation_share < 0.9:
             found.append(f"validation_share: {self.validation_share} is outside [0, 0.9)")
         if self.metric and self.metric not in self.benchmarks:

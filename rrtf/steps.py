@@ -1,0 +1,273 @@
+"""How each stage becomes a step of the plan: what it depends on, and the stage's function around its files."""
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rrtf import prompts
+from rrtf.checkpoints import resolve
+from rrtf.errors import UserError
+from rrtf.evaluation.settings import Benchmark, Protocol, ProtocolKind
+from rrtf.judge.engine import JUDGE_VERSION, Job, judge
+from rrtf.plan import Stage, Step
+from rrtf.problems.load import content_digest, load, locate
+from rrtf.problems.settings import ProblemSet
+from rrtf.progress import Report
+from rrtf.rank import RANK_VERSION, rank
+from rrtf.records import Candidate, Group, Judged, Problem, Role
+from rrtf.sampling.settings import Decoding, LocalModel, Override, Source
+from rrtf.sampling.stage import identity, sample, student_prompts
+from rrtf.settings import Settings
+from rrtf.store import Store, digest, dump, read_records, write_records
+from rrtf.training.settings import Batching
+
+# raise when training the same groups with the same settings would give other weights
+TRAIN_VERSION = "1"
+
+Log = Callable[[int, dict[str, float]], None]
+
+
+class Model(NamedTuple):
+    """Somebody who answers: what tables call it, how it is asked, and the training step that makes it (() if none)."""
+
+    name: str
+    source: Source
+    needs: tuple[Step, ...] = ()
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What keys must hold of it; where a training step makes the weights, that step's key stands for them."""
+        return dataclasses.asdict(self.source) | {"checkpoint": ""} if self.needs else identity(self.source)
+
+
+class Evaluation(NamedTuple):
+    """One model on one benchmark: the artifacts that hold the problems and the judged answers."""
+
+    model: str
+    benchmark: str
+    problems: Step
+    judged: Step
+
+
+class Planner:
+    """Builds the steps of one run; each method adds the steps of one stage and returns the last of them."""
+
+    def __init__(self, settings: Settings, *, log: Log) -> None:
+        self.settings, self.log = settings, log
+        self.store = Store(Path(settings.store))
+        self.steps: list[Step] = []
+
+    def add(self, step: Step) -> Step:
+        """Put a step into the plan unless the same step is in it already."""
+        same = next((known for known in self.steps if known.key == step.key), None)
+        if same is None:
+            self.steps.append(step)
+        return same or step
+
+    def problems(self, chosen: ProblemSet) -> Step:
+        """The problems of one set, as native rows."""
+
+        def make(path: Path, report: Report) -> None:
+            report(write_records(path, load(chosen)), 0, "")
+
+        recipe = {"problems": dataclasses.asdict(chosen), "file": content_digest(locate(chosen))}
+        title = f"problems {chosen.name} {chosen.split}".rstrip()
+        return self.add(Step(stage=Stage.problems, title=title, unit="problems", recipe=recipe, make=make, store=self.store))
+
+    def sampled(
+        self,
+        problems: Step,
+        model: Model,
+        decoding: Decoding,
+        *,
+        role: Role,
+        stage: Stage = Stage.sample,
+        examples: Sequence[Problem] = (),
+    ) -> Step:
+        """The responses of one model to one set of problems; `examples` are shown solved before each."""
+        cache = self.store.root / "cache" / "samples.jsonl"
+
+        def make(path: Path, report: Report) -> None:
+            rows = read_records(Problem, problems.path)
+            candidates = sample(
+                rows,
+                model.source,
+                decoding,
+                name=model.name,
+                role=role,
+                cache=cache,
+                examples=examples,
+                progress=report,
+            )
+            write_records(path, candidates)
+
+        recipe = {
+            "source": model.identity,
+            "decoding": dataclasses.asdict(decoding),
+            "prompts": prompts.VERSION,
+            "name": model.name,
+            "role": role.value,
+            "examples": [example.task_id for example in examples],
+        }
+        needs = (problems, *model.needs)
+        title = f"sample {model.name} on {problems.title.removeprefix('problems ')}"
+        return self.add(Step(stage=stage, title=title, unit="samples", recipe=recipe, make=make, store=self.store, needs=needs))
+
+    def judged(self, problems: Step, candidates: Step, *, stage: Stage = Stage.judge) -> Step:
+        """The verdict on each candidate, in the candidates' order."""
+        settings = self.settings.judge
+        cache = self.store.root / "cache" / "verdicts.jsonl"
+
+        def make(path: Path, report: Report) -> None:
+            known = {problem.task_id: problem for problem in read_records(Problem, problems.path)}
+            rows = list(read_records(Candidate, candidates.path))
+            jobs = (Job(known[row.task_id], row.program) for row in rows)
+            verdicts = judge(jobs, settings, cache=cache, progress=lambda done: report(done, len(rows), ""))
+            write_records(path, (Judged(candidate=c, verdict=v) for c, v in zip(rows, verdicts, strict=True)))
+
+        recipe = {"judge": dataclasses.asdict(settings), "version": JUDGE_VERSION}
+        title = f"judge {candidates.title.removeprefix('sample ')}"
+        needs = (problems, candidates)
+        return self.add(
+            Step(stage=stage, title=title, unit="programs", recipe=recipe, make=make, store=self.store, needs=needs)
+        )
+
+    def ranked(self, problems: Step, judged: dict[str, Step], student: Model) -> Step:
+        """One ranked group a problem, student and teachers together, prompts as the student reads them."""
+        settings = self.settings
+
+        def make(path: Path, report: Report) -> None:
+            rows: dict[str, list[Judged]] = {}
+            for step in judged.values():
+                for row in read_records(Judged, step.path):
+                    rows.setdefault(row.candidate.task_id, []).append(row)
+            tasks = list(read_records(Problem, problems.path))
+            rendered = student_prompts(tasks, student.source)
+            groups = (self._group(task, rows.get(task.task_id, []), rendered[task.task_id]) for task in tasks)
+            report(write_records(path, groups), len(tasks), "")
+
+        recipe = {
+            "ranking": dataclasses.asdict(settings.ranking),
+            "seed": settings.seed,
+            "version": RANK_VERSION,
+            "prompts": prompts.VERSION,
+            "student": student.identity,
+        }
+        needs = (problems, *judged.values(), *student.needs)
+        return self.add(
+            Step(stage=Stage.rank, title="rank", unit="groups", recipe=recipe, make=make, store=self.store, needs=needs)
+        )
+
+    def _group(self, problem: Problem, judged: list[Judged], prompt: str) -> Group:
+        settings = self.settings
+
+        def written(program: str) -> str:
+            return prompts.completion(program, problem, settings.student.profile)
+
+        return rank(problem, judged, settings.ranking, prompt=prompt, completion=written, seed=settings.seed)
+
+    def trained(self, ranked: Step, student: Model, number: int) -> Step:
+        """The student's next checkpoint: a folder that holds `model` and `metrics.jsonl`."""
+        settings = self.settings
+        parts = {name: getattr(settings, name) for name in ("loss", "adapter", "optim", "trainer", "batching")}
+
+        def make(path: Path, report: Report) -> None:
+            from rrtf.training.fit import fit  # torch and Lightning load here, after all cheaper work
+
+            groups = [group for group in read_records(Group, ranked.path) if not group.dropped]
+            if not groups:
+                raise UserError("ranking kept no group, so there is nothing to train on: see the rank stage's table")
+            held = {group.task_id for group in groups if _share(group.task_id) < settings.validation_share}
+            training = [group for group in groups if group.task_id not in held]
+            validation = [group for group in groups if group.task_id in held]
+            unfinished = path.with_name(path.name + ".unfinished")
+            log = _steps_logged(unfinished, report, self.log, total=_steps(len(training), settings.batching))
+            assert isinstance(student.source, LocalModel)
+            checkpoint = resolve(student.source.checkpoint).path
+            fit(training, checkpoint, validation=validation, seed=settings.seed, out=unfinished, log=log, **parts)
+            unfinished.rename(path)
+
+        recipe = {name: dataclasses.asdict(part) for name, part in parts.items()} | {
+            "student": student.identity,
+            "seed": settings.seed,
+            "validation_share": settings.validation_share,
+            "version": TRAIN_VERSION,
+        }
+        return self.add(
+            Step(
+                stage=Stage.train,
+                title="train" if settings.rounds == 1 else f"train round {number}",
+                unit="steps",
+                recipe=recipe,
+                make=make,
+                store=self.store,
+                needs=(ranked, *student.needs),
+                suffix="",
+            )
+        )
+
+    def taught(self, problems: Step, model: Model, *, role: Role) -> Step:
+        """One source's judged responses to the training problems."""
+        return self.judged(problems, self.sampled(problems, model, self.settings.sampling, role=role))
+
+    def evaluated(self, model: Model, name: str, benchmark: Benchmark) -> Evaluation:
+        """One model's judged answers to one benchmark."""
+        source = dataclasses.replace(model.source, profile=benchmark.profile or model.source.profile, decoding=Override())
+        problems = self.problems(benchmark.problems)
+        asked = model._replace(source=source)
+        answers = self.sampled(
+            problems,
+            asked,
+            decoding_of(benchmark.protocol),
+            role=Role.student,
+            stage=Stage.evaluate,
+            examples=_examples(benchmark),
+        )
+        judged = self.judged(problems, answers, stage=Stage.evaluate)
+        return Evaluation(model.name, name, problems, judged)
+
+
+def _examples(benchmark: Benchmark) -> list[Problem]:
+    """The solved problems a few-shot benchmark shows, in the order its settings name them."""
+    if not benchmark.examples:
+        return []
+    everything = dataclasses.replace(benchmark.problems, split="", difficulty="", topic="", limit=0)
+    known = {problem.task_id: problem for problem in load(everything)}
+    return [known[task_id] for task_id in benchmark.examples]
+
+
+def decoding_of(protocol: Protocol) -> Decoding:
+    """A benchmark's protocol as the sample stage takes it."""
+    sampled = protocol.kind is ProtocolKind.samples
+    return Decoding(
+        n=protocol.n if sampled else 1,
+        temperatures=[protocol.temperature if sampled else 0.0],
+        top_p=protocol.top_p if sampled else 1.0,
+        max_new_tokens=protocol.max_new_tokens,
+        num_beams=protocol.num_beams if protocol.kind is ProtocolKind.beam else 1,
+        seed=protocol.seed,
+    )
+
+
+def _share(task_id: str) -> float:
+    """A number in [0, 1) that stands for a task, so that a task is held out in every run or in none."""
+    return int(digest(task_id)[:8], 16) / 16**8
+
+
+def _steps(groups: int, batching: Batching) -> int:
+    return math.ceil(groups / batching.prompts_per_step) * batching.epochs
+
+
+def _steps_logged(folder: Path, report: Report, log: Log, *, total: int) -> Log:
+    """A log that also keeps each row in the artifact and moves the progress line."""
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def logged(step: int, numbers: dict[str, float]) -> None:
+        with (folder / "metrics.jsonl").open("a") as file:
+            file.write(dump({"step": step, **numbers}))
+        report(step, total, f"loss {numbers['train/loss']:.3f}" if "train/loss" in numbers else "")
+        log(step, numbers)
+
+    return logged
