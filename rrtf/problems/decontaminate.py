@@ -9,12 +9,13 @@ import ast
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import NamedTuple
 
 from rrtf.problems.data_settings import Decontaminate
+from rrtf.problems.dropped import Dropped
 from rrtf.problems.pairs import Pair, pairs
 from rrtf.problems.tree import Function, Labels, functions, parse, shingles
 from rrtf.records import Problem
@@ -43,7 +44,7 @@ class Overlap:
 def overlaps(problems: Iterable[Problem], benchmark: Iterable[Problem], settings: Decontaminate) -> list[Overlap]:
     """Every (problem, benchmark problem, kind of evidence) that reaches the thresholds, in the order of `problems`.
 
-    A problem is never compared with itself (same record on both sides), so a set can be searched for its own copies.
+    A problem that is itself in the benchmark is found like any other copy.
     """
     return list(find_overlaps(problems, benchmark, settings))
 
@@ -62,15 +63,51 @@ def find_overlaps(problems: Iterable[Problem], benchmark: Iterable[Problem], set
         for finder in finders:
             for found in finder.find(problem):
                 other = known[found.position]
-                if other != problem:
-                    yield Overlap(
-                        task_id=problem.task_id,
-                        benchmark=other.origin,
-                        benchmark_id=other.task_id,
-                        evidence=finder.evidence,
-                        score=round(found.score, 4),
-                        shown=found.shown,
-                    )
+                yield Overlap(
+                    task_id=problem.task_id,
+                    benchmark=other.origin,
+                    benchmark_id=other.task_id,
+                    evidence=finder.evidence,
+                    score=round(found.score, 4),
+                    shown=found.shown,
+                )
+
+
+class Decontaminated(NamedTuple):
+    """Problems that overlap no benchmark, those that do, and the evidence."""
+
+    kept: list[Problem]
+    dropped: list[Dropped]
+    overlaps: list[Overlap]
+
+
+def decontaminate(
+    problems: Sequence[Problem], benchmarks: Mapping[str, Sequence[Problem]], settings: Decontaminate
+) -> Decontaminated:
+    """Drop what overlaps any of the named benchmarks; `rule` is the first such benchmark, `detail` all its evidence."""
+    evidence: dict[str, list[Overlap]] = defaultdict(list)
+    for name, benchmark in benchmarks.items():
+        for found in find_overlaps(problems, benchmark, settings):
+            evidence[found.task_id].append(replace(found, benchmark=name))
+    dropped = [
+        Dropped(
+            task_id=problem.task_id,
+            step="decontaminate",
+            rule=found[0].benchmark,
+            detail="; ".join(f"{one.evidence.value} of {one.benchmark_id} {one.score:.0%}" for one in found),
+            text=problem.text or problem.prompt,
+        )
+        for problem in problems
+        if (found := evidence.get(problem.task_id))
+    ]
+    kept = [problem for problem in problems if problem.task_id not in evidence]
+    return Decontaminated(kept, dropped, [one for found in evidence.values() for one in found])
+
+
+def count_evidence(found: Iterable[Overlap]) -> Counter[str]:
+    """How many problems each kind of evidence alone would catch, and how many any of them does ("any")."""
+    seen = {(overlap.task_id, kind) for overlap in found for kind in (overlap.evidence.value, "any")}
+    return Counter(kind for _, kind in seen)
 
 
 class _Found(NamedTuple):
@@ -92,7 +129,7 @@ class _Index:
 
     def weight(self, features: Collection[tuple[str, ...]]) -> float:
         """How much all of `features` tell together; one that no benchmark problem holds tells most."""
-        return sum(math.log((self._size + 1) / max(1, len(self._holders.get(feature, ())))) for feature in features)
+        return math.fsum(math.log((self._size + 1) / max(1, len(self._holders.get(feature, ())))) for feature in features)
 
     def shared(self, features: Collection[tuple[str, ...]]) -> dict[int, list[tuple[str, ...]]]:
         """Benchmark problems that hold any of `features`, with those they hold."""
@@ -139,7 +176,7 @@ class _TreeFinder:
 
     def find(self, problem: Problem) -> Iterator[_Found]:
         best: dict[int, _Found] = {}
-        for shape in _shapes(problem.reference, self._settings):
+        for shape in _shapes(problem, self._settings):
             for position, score in (*self._same(shape), *self._alike(shape)):
                 if position not in best or score > best[position].score:
                     best[position] = _Found(position, score, ast.unparse(shape.function)[:200])
@@ -214,15 +251,17 @@ class _Shape(NamedTuple):
     shingles: frozenset[tuple[str, ...]]
 
 
-def _shapes(program: str, settings: Decontaminate) -> Iterator[_Shape]:
-    """Each function that is long enough to mean something."""
-    tree = parse(program)
+def _shapes(problem: Problem, settings: Decontaminate) -> Iterator[_Shape]:
+    """Each function of the solution that is long enough to mean something and not given by the prompt (LeetCode's helpers)."""
+    tree = parse(problem.reference)
     if tree is None:
         return
+    name = problem.entry_point.rpartition(".")[2]
+    given = {function.name for function in functions(parse(problem.prompt) or ast.Module([], []))} - {name}
     numbered = Labels(tree, constants=settings.tree_constants)
     plain = Labels(tree, constants=settings.tree_constants, numbered=False)
     for function in functions(tree):
-        labels = numbered.of(function)
+        labels = numbered.of(function) if function.name not in given else ()
         if len(labels) >= settings.tree_equal_labels:
             long_enough = len(labels) >= settings.tree_labels
             yield _Shape(function, labels, shingles(plain.of(function)) if long_enough else frozenset())
@@ -231,11 +270,10 @@ def _shapes(program: str, settings: Decontaminate) -> Iterator[_Shape]:
 def _entry(problem: Problem, settings: Decontaminate) -> _Shape | None:
     """The function of a benchmark's solution that counts: its entry point, or its longest where no name is given.
 
-    Where the entry point only wraps the work, it is its longest helper, but never a function that the prompt gives.
+    Where the entry point only wraps the work, it is its longest helper.
     """
     name = problem.entry_point.rpartition(".")[2]
-    given = {function.name for function in functions(parse(problem.prompt) or ast.Module([], []))} - {name}
-    found = [shape for shape in _shapes(problem.reference, settings) if shape.function.name not in given]
+    found = list(_shapes(problem, settings))
     named = [shape for shape in found if shape.function.name == name]
     return max(named or found, key=lambda shape: len(shape.labels), default=None)
 
@@ -243,9 +281,3 @@ def _entry(problem: Problem, settings: Decontaminate) -> _Shape | None:
 def _characters(pair: Pair) -> int:
     """How much a shared test tells: the length of its values, where True, False and None are one character."""
     return len(pair.arguments) + (1 if pair.expected in (None, "True", "False", "None") else len(pair.expected))
-
-
-def count_evidence(found: Iterable[Overlap]) -> Counter[str]:
-    """How many problems each kind of evidence alone would catch, and how many any of them does ("any")."""
-    seen = {(overlap.task_id, kind) for overlap in found for kind in (overlap.evidence.value, "any")}
-    return Counter(kind for _, kind in seen)
