@@ -101,11 +101,16 @@ def _from_hub(name: str, *, network: bool) -> Path | None:
     return path if (path / "config.json").is_file() and any(path.glob("*.safetensors")) else None
 
 
+def is_ctranslate2(path: Path) -> bool:
+    """Whether a folder holds a model in CTranslate2's format, whose model.bin is no pickle."""
+    return (path / "model.bin").is_file() and (path / "vocabulary.json").is_file()
+
+
 def _folder(path: Path, root: Path) -> Checkpoint:
     """Check that a folder can be loaded safely, and digest it."""
     if not (path / "config.json").is_file():
         raise MissingDataError(f"{path}: not a checkpoint: it has no config.json (and no adapter_config.json)")
-    if not any(path.glob("*.safetensors")):
+    if not any(path.glob("*.safetensors")) and not is_ctranslate2(path):
         pickled = next((file.name for pattern in ("*.bin", "*.pt", "*.pth") for file in path.glob(pattern)), None)
         reason = f"{pickled} is pickled and loading it could run code" if pickled else "it has no weights"
         raise MissingDataError(f"{path}: no *.safetensors; {reason}. Save it with save_pretrained(…) and name that folder")
@@ -119,7 +124,8 @@ def _digest(path: Path, root: Path) -> str:
     found = {}
     fresh = False
     for file in sorted(path.iterdir()):
-        if file.suffix not in (".safetensors", ".json", ".jinja", ".model", ".txt") or not file.is_file():
+        weights = file.suffix == ".safetensors" or (file.name == "model.bin" and is_ctranslate2(path))
+        if not (weights or file.suffix in (".json", ".jinja", ".model", ".txt")) or not file.is_file():
             continue
         stat = file.stat()
         mark = f"{file.resolve()}|{stat.st_size}|{stat.st_mtime_ns}"

@@ -54,9 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--temperature", type=float, default=0.0, metavar="T", help="0, the default, is greedy")
     parser.add_argument("--top-p", type=float, default=0.95, metavar="P", help="read only at a temperature above 0")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument(
-        "--stop", action="append", default=[], metavar="TEXT", help="end the answer before TEXT; may be repeated"
-    )
+    parser.add_argument("--stop", action="append", default=[], metavar="TEXT", help="end the answer before TEXT (repeatable)")
     parser.add_argument("--threads", type=int, default=0, help="processor threads; 0, the default, is the library's choice")
     parser.add_argument("--quiet", action="store_true", help="no line about time at the end")
     return parser
@@ -88,10 +86,11 @@ def _piped() -> str:
 
 def _generate(options: argparse.Namespace, prompt: str) -> None:
     """Load, answer, and say how long it took."""
-    from rrtf.quantize.engines import Draw, find, load
+    from rrtf.checkpoints import resolve
+    from rrtf.quantize.engines import Draw, load
 
     start = time.perf_counter()
-    engine = load(find(options.checkpoint), threads=options.threads)
+    engine = load(resolve(options.checkpoint).path, threads=options.threads)
     loaded = time.perf_counter()
     text = _text(engine.tokenizer, prompt, options)
     ids = engine.tokenizer(text, add_special_tokens=False)["input_ids"]

@@ -1,5 +1,6 @@
 """A checkpoint in CTranslate2's format, made by its own converter, with the tokenizer beside it."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -38,7 +39,15 @@ def convert_ctranslate2(
     finally:
         if bars:
             logging.enable_progress_bar()
+    _keep_configuration(source, target)
     AutoTokenizer.from_pretrained(source).save_pretrained(target)
     if (source / "generation_config.json").is_file():
         GenerationConfig.from_pretrained(source).save_pretrained(target)
     report(1, 1, "")
+
+
+def _keep_configuration(source: Path, target: Path) -> None:
+    """Add the source's configuration to CTranslate2's, so that transformers knows the folder's architecture and context."""
+    file = target / "config.json"
+    own = json.loads(file.read_text())
+    file.write_text(json.dumps(json.loads((source / "config.json").read_text()) | own, indent=1) + "\n")

@@ -11,7 +11,7 @@ from queue import Queue
 from threading import Thread
 from typing import Any, NamedTuple, Protocol
 
-from rrtf.checkpoints import resolve
+from rrtf.checkpoints import is_ctranslate2
 from rrtf.errors import MissingDataError, UserError
 from rrtf.quantize.support import INSTALL_GPTQ, read_config
 
@@ -43,21 +43,10 @@ class Engine(Protocol):
         """New tokens one by one, until an end token (which is left out) or the limit."""
 
 
-def is_ctranslate2(folder: Path) -> bool:
-    """Whether a folder holds a model in CTranslate2's format."""
-    return (folder / "model.bin").is_file() and (folder / "vocabulary.json").is_file()
-
-
 def is_gptq(folder: Path) -> bool:
     """Whether a folder holds a model that GPTQ quantized."""
     quantized = read_config(folder).get("quantization_config") or {}
     return bool(quantized.get("quant_method") == "gptq")
-
-
-def find(name: str) -> Path:
-    """The folder of a checkpoint of any format: CTranslate2's as it is, anything else as `rrtf.checkpoints` resolves it."""
-    path = Path(name).expanduser()
-    return path.resolve() if path.is_dir() and is_ctranslate2(path) else resolve(name).path
 
 
 def load(folder: Path, *, threads: int = 0) -> Engine:

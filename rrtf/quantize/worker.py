@@ -119,7 +119,8 @@ def _import_libraries(folder: Path) -> None:
     import torch
     import transformers
 
-    from rrtf.quantize.engines import is_ctranslate2, is_gptq
+    from rrtf.checkpoints import is_ctranslate2
+    from rrtf.quantize.engines import is_gptq
 
     transformers.AutoTokenizer.from_pretrained(folder)
     torch.ones(8, 8) @ torch.ones(8, 8)
