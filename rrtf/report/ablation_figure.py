@@ -1,0 +1,71 @@
+"""An ablation as a picture: one line an arm, a dot a seed with its 95 % interval, the score before training as a band."""
+
+from collections.abc import Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from rrtf.records import Score
+from rrtf.report.curve_figures import Checkpoint
+from rrtf.report.drawing import INK, PALETTE, QUIET, canvas, tidy
+from rrtf.report.evidence import NOT_RUN, arms, models
+from rrtf.report.rows import RunRow
+
+
+def ablation_figure(studies: Sequence[tuple[str, Sequence[RunRow]]], *, benchmark: str) -> Figure:
+    """A panel a study, each (title, its runs); a study without runs says so."""
+    figure = canvas(5.4 * len(studies), 4.4)
+    for axes, (title, found) in zip(figure.subplots(1, len(studies), squeeze=False)[0], studies, strict=True):
+        tidy(axes, title=title, x=f"{benchmark} pass@1, % (95 % interval)", grid="x")
+        if found:
+            _arms(axes, found, benchmark)
+        else:
+            axes.text(0.5, 0.5, NOT_RUN, transform=axes.transAxes, ha="center", va="center", color=QUIET)
+            axes.set_xticks([])
+            axes.set_yticks([])
+    return figure
+
+
+def _arms(axes: Axes, found: Sequence[RunRow], benchmark: str) -> None:
+    grouped = arms(found)
+    before = next((score for row in found if (score := row.score(benchmark, "student"))), None)
+    if before:
+        axes.axvspan(100 * before.low, 100 * before.high, color=PALETTE[6], alpha=0.12, linewidth=0)
+        axes.axvline(100 * before.value, color=PALETTE[6], linestyle="--", linewidth=1, label="before training")
+    for place, group in enumerate(grouped.values()):
+        scores = [score for row in group if (score := row.score(benchmark, "trained"))]
+        for number, score in enumerate(scores):
+            _dot(axes, score, place + 0.18 * (number - (len(scores) - 1) / 2))
+    axes.set_yticks(range(len(grouped)), list(grouped), fontsize=8.5)
+    axes.invert_yaxis()
+    axes.set_xlim(left=0)
+    if before:
+        axes.legend(fontsize=8, frameon=False, loc="lower right")
+
+
+def _dot(axes: Axes, score: Score, y: float) -> None:
+    value = 100 * score.value
+    ends = [[max(0.0, value - 100 * score.low)], [max(0.0, 100 * score.high - value)]]
+    axes.errorbar([value], [y], xerr=ends, fmt="o", markersize=4, color=PALETTE[0], ecolor=INK, elinewidth=0.8, capsize=2)
+
+
+def curves(found: Sequence[RunRow], *, benchmark: str) -> dict[str, list[Checkpoint]]:
+    """Figure 4's lines: the score over the epochs, one line a number of training problems, epoch 0 being before training."""
+    lines: dict[str, list[Checkpoint]] = {}
+    for row in found:
+        limit = row.settings["problems"]["limit"]
+        line = lines.setdefault(f"{limit} problems" if limit else "all problems", [])
+        for model, epoch in (("student", 0), ("trained", row.settings["batching"]["epochs"])):
+            if (score := row.score(benchmark, model)) and all(point.epoch != epoch for point in line):
+                line.append(Checkpoint(epoch, score))
+    return {name: sorted(line, key=lambda point: point.epoch) for name, line in lines.items()}
+
+
+def solved_sets(found: Sequence[RunRow], *, benchmark: str) -> dict[str, set[str]]:
+    """Figure 5's circles: the student before training, then each run's trained student by what it changed."""
+    sets: dict[str, set[str]] = {}
+    for name, group in arms(found).items():
+        for model in models(group[0], benchmark):
+            label = "before training" if model == "student" else name
+            sets.setdefault(label, set(group[0].solved.get(f"{benchmark}/{model}", ())))
+    return sets
