@@ -25,10 +25,12 @@ def save_model(
     shutil.rmtree(partial, ignore_errors=True)
     narrow = {name: value.to(dtype) if value.is_floating_point() else value for name, value in weights.items()}
     config = model.config
-    kept = config.use_cache, config._attn_implementation, config.dtype
-    config.use_cache, config._attn_implementation, config.dtype = True, None, dtype
+    kept = config.use_cache, config._attn_implementation
+    config.use_cache, config._attn_implementation = True, None
     model.save_pretrained(str(partial), state_dict=narrow)
-    config.use_cache, config._attn_implementation, config.dtype = kept
+    config.use_cache, config._attn_implementation = kept
+    if (described := partial / "config.json").is_file():
+        described.write_text(json.dumps(json.loads(described.read_text()) | {"dtype": str(dtype).split(".")[1]}, indent=2))
     tokenizer.save_pretrained(partial)
     _replace(partial, path)
 
