@@ -79,11 +79,13 @@ def vote(
     """
     asked = list(problems)
     voters = {problem.task_id: independent(programs.get(problem.task_id, ())) for problem in asked}
-    answers = _answers(asked, voters, calls, run)
+    enough = {task_id for task_id, programs_of in voters.items() if len(programs_of) >= settings.least_programs}
+    ballots = {task_id: calls.get(task_id, ()) for task_id in enough}
+    answers = _answers(asked, voters, ballots, run)
     result = Voted()
     for done, problem in enumerate(asked, start=1):
-        own = calls.get(problem.task_id, ())
-        table = list(islice(answers, len(own))) if len(voters[problem.task_id]) >= settings.least_programs else []
+        own = ballots.get(problem.task_id, ())
+        table = list(islice(answers, len(own)))
         votes = agreed(own, table, settings)
         result.calls, result.agreed = result.calls + len(table), result.agreed + len(votes)
         if len(votes) >= settings.least_tests:
