@@ -39,11 +39,11 @@ def test_micro_batches_keep_groups_whole_within_the_budget(
     bins = micro_batches(made, batching=batching, devices=devices)
     assert sorted(group.number for groups in bins for group in groups) == list(range(len(made)))
     assert len(bins) % devices == 0
-    for groups in bins:
-        width = max((group.widest for group in groups), default=0)
-        padded_cost = width * sum(len(group.responses) for group in groups)
-        cost = sum(group.cost(packed=True) for group in groups) if packed else padded_cost
-        assert cost <= budget or len(groups) == 1
+    for chosen in bins:
+        width = max((group.widest for group in chosen), default=0)
+        padded_cost = width * sum(len(group.responses) for group in chosen)
+        cost = sum(group.cost(packed=True) for group in chosen) if packed else padded_cost
+        assert cost <= budget or len(chosen) == 1
 
 
 @given(sizes=SIZES, epochs=st.integers(1, 3), per_step=st.integers(1, 7), seed=st.integers(0, 99))

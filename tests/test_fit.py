@@ -19,8 +19,16 @@ from rrtf.errors import ConfigurationError
 from rrtf.training.fit import fit
 from rrtf.training.quiet import quiet
 from rrtf.training.settings import (
-    Adapter, AdapterKind, Batching, Best, Family, Loss, Optim, Precision, Trainer,
-)  # fmt: skip
+    Adapter,
+    AdapterKind,
+    Batching,
+    Best,
+    Family,
+    Loss,
+    Optim,
+    Precision,
+    Trainer,
+)
 
 BATCHING = Batching(prompts_per_step=3, epochs=2, token_budget=400, max_length=200, logits=5000)
 TRAINER = Trainer(precision=Precision.fp32, save_every=1, generation_tokens=5)

@@ -17,8 +17,19 @@ from rrtf.training.module import RankingModule, Settings
 from rrtf.training.optimizer import factor
 from rrtf.training.quiet import quiet
 from rrtf.training.settings import (
-    Accelerator, Adapter, AdapterKind, Attention, Batching, Family, Loss, Optim, Precision, Schedule, StrategyName, Trainer,
-)  # fmt: skip
+    Accelerator,
+    Adapter,
+    AdapterKind,
+    Attention,
+    Batching,
+    Family,
+    Loss,
+    Optim,
+    Precision,
+    Schedule,
+    StrategyName,
+    Trainer,
+)
 from rrtf.training.strategies import lightning_trainer
 from rrtf.training.throughput import arithmetic
 
