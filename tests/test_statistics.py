@@ -110,6 +110,7 @@ def test_comparing_a_run_with_itself_is_noise():
     result = compare(run, run)
     assert (result.effect, result.p, result.gained) == (0.0, 1.0, 0)
     assert "within noise" in result.sentence
+    assert -0.1 < result.low < 0 < result.high < 0.1, "no difference seen is not no difference possible"
 
 
 def test_sentences_name_the_winner_or_say_noise():
@@ -155,4 +156,5 @@ def test_the_smallest_difference_shrinks_with_problems_and_is_never_more_than_ev
     sizes = [smallest_difference(n, discordant=0.3) for n in (10, 50, 164, 500, 5000)]
     assert sizes == sorted(sizes, reverse=True)
     assert smallest_difference(3, discordant=0.0) == 1.0
+    assert power_sentence(4, value=0.0).startswith("4 problems are too few")
     assert "164 problems at 6.1 % can show a difference of 7." in power_sentence(164, value=10 / 164)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rrtf.errors import UserError
-from rrtf.evaluation.statistics import RESAMPLES, SEED, Interval, resampled_means
+from rrtf.evaluation.statistics import RESAMPLES, SEED, Interval, resampled_means, wilson
 
 SIGNIFICANT = 0.05
 
@@ -91,7 +91,13 @@ def compare(first: Mapping[str, float], second: Mapping[str, float], *, names: t
 
 
 def paired_bootstrap(differences: Sequence[float], *, seed: int = SEED) -> Interval:
-    """95 % percentile interval of the mean difference, resampling problems."""
+    """95 % percentile interval of the mean difference, resampling problems.
+
+    Where no problem differs, resampling shows no spread; as many differences as could have hidden bound it instead.
+    """
+    if not any(differences):
+        hidden = wilson(0, len(differences)).high
+        return Interval(-hidden, hidden, "wilson bound")
     low, high = np.quantile(resampled_means(differences, seed=seed), [0.025, 0.975])
     return Interval(float(low), float(high), "paired bootstrap over problems")
 
@@ -133,5 +139,7 @@ def power_sentence(problems: int, *, value: float) -> str:
     on less, so this is the cautious number.
     """
     points = 100 * smallest_difference(problems, discordant=2 * value * (1 - value))
+    if points >= 100:
+        return f"{problems} problems are too few to show any difference (80 % power, p < 0.05)"
     shown = f"can show a difference of {points:.1f} points or more (80 % power, p < 0.05)"
     return f"{problems} problems at {100 * value:.1f} % {shown}"

@@ -94,10 +94,25 @@ class RunRow:
     seconds: float = 0.0
     row_version: str = ROW_VERSION
 
+    @property
+    def title(self) -> str:
+        """The run as people call it: the experiment and what was overridden, places on this machine left out."""
+        return run_title(self.experiment, self.overrides)
+
     def score(self, benchmark: str, model: str, k: int = 1) -> Score | None:
         """The score of a model on a benchmark, or None where it was not run."""
         found = (s for s in self.scores if (s.benchmark, s.model, s.k) == (benchmark, model, k))
         return next(found, None)
+
+
+# overrides that say where or how a run is kept, not what it is
+_PLACES = ("experiment=", "debug=", "hydra.", "hydra/", "logger", "store=", "run_dir=", "stages=")
+
+
+def run_title(experiment: str, overrides: Sequence[str]) -> str:
+    """An experiment's name and the overrides that tell one of its runs from another, without secrets."""
+    told = (text for text in overrides if not text.lstrip("+~").startswith(_PLACES))
+    return str(redact(" ".join((experiment, *told))))
 
 
 def source_rows(judged: Iterable[Judged]) -> list[SourceRow]:
@@ -131,7 +146,7 @@ def group_row(groups: Iterable[Group]) -> GroupRow:
 
 def append(path: Path, row: RunRow) -> None:
     """Add a run to a results file, without secrets; several processes may do so at once."""
-    with lock(path.with_suffix(".lock")), path.open("a", encoding="ascii") as file:
+    with lock(path.with_name(f".{path.name}.lock")), path.open("a", encoding="ascii") as file:
         file.write(dump(redact(row)))
 
 

@@ -20,11 +20,13 @@ OUTCOME_COLOURS = {
     "some\npassed": "#9CC9E8",
     "all\npassed": "#0072B2",
 }
+# lines that a panel of bars has room for at least, so that a single bar does not fill it
+_FEWEST = 4
 
 
 def run_figure(row: RunRow) -> Figure:
     """A run on one page: scores with intervals, outcomes per source, groups, and where the time went."""
-    figure = canvas(11.0, 7.2, title=" ".join((row.experiment, *row.overrides))[:110])
+    figure = canvas(11.0, 7.2, title=row.title[:110])
     panels = figure.subplots(2, 2, width_ratios=(1.15, 1))
     whole = [score for score in row.scores if "/" not in score.benchmark]
     score_bars(panels[0, 0], whole)
@@ -64,8 +66,20 @@ def score_bars(axes: Axes, scores: Sequence[Score], *, strip: str = "") -> None:
         axes.bar(places, heights, width * 0.9, label=model, color=palette[model], hatch=hatch, edgecolor="white", linewidth=0.5)
         axes.errorbar(places, heights, yerr=ends, fmt="none", ecolor=INK, elinewidth=1, capsize=2.5)
         for place, score in zip(places, mine, strict=True):
-            axes.text(place, 100 * score.high, f"{100 * score.value:.1f}", ha="center", va="bottom", fontsize=7.5, color=INK)
-    axes.set_xticks(range(len(names)), list(names.values()))
+            axes.text(
+                place,
+                100 * score.high,
+                f"{100 * score.value:.1f}",
+                ha="center",
+                va="bottom",
+                fontsize=7.5 if len(scores) <= 12 else 5.5,
+                color=INK,
+            )
+    crowded = len(names) > 5
+    axes.set_xticks(range(len(names)), [name.replace("\n", " ") if crowded else name for name in names.values()])
+    if crowded:
+        for label in axes.get_xticklabels():
+            label.set(rotation=30, ha="right", rotation_mode="anchor")
     axes.set_ylim(0, min(112, 1.15 * max(100 * score.high for score in scores) + 2))
     axes.legend(fontsize=8.5, frameon=False, loc="best", ncols=min(3, len(models)))
 
@@ -78,8 +92,11 @@ def outcome_bars(axes: Axes, sources: Sequence[SourceRow]) -> None:
         return
     names = [f"{row.source}\n{row.candidates} × {row.role}" for row in sources]
     left = [0.0] * len(sources)
+    seen = {name for row in sources for name in row.outcomes}
     for label, colour in reversed(OUTCOME_COLOURS.items()):
         outcomes = COLUMNS[label]
+        if not seen & {outcome.value for outcome in outcomes}:
+            continue
         shares = [100 * sum(row.outcomes.get(o.value, 0) for o in outcomes) / max(row.candidates, 1) for row in sources]
         axes.barh(names, shares, left=left, color=colour, label=label.replace("\n", " "), edgecolor="white", height=0.6)
         for index, share in enumerate(shares):
@@ -88,8 +105,16 @@ def outcome_bars(axes: Axes, sources: Sequence[SourceRow]) -> None:
                 axes.text(left[index] + share / 2, index, f"{share:.0f}", ha="center", va="center", fontsize=8, color=ink)
         left = [a + b for a, b in zip(left, shares, strict=True)]
     axes.set_xlim(0, 100)
-    axes.invert_yaxis()
-    axes.legend(fontsize=7.5, frameon=False, loc="upper left", bbox_to_anchor=(0, -0.13), ncols=4)
+    axes.set_ylim(max(_FEWEST, len(names)) - 0.5, -0.5)
+    axes.legend(
+        fontsize=7.5,
+        frameon=False,
+        columnspacing=1.0,
+        handlelength=1.2,
+        loc="upper right",
+        bbox_to_anchor=(1.0, -0.13),
+        ncols=4,
+    )
 
 
 def group_bars(axes: Axes, groups: Sequence[GroupRow]) -> None:
@@ -111,7 +136,7 @@ def group_bars(axes: Axes, groups: Sequence[GroupRow]) -> None:
             axes.text(count, place, label, va="center", fontsize=8, color=INK)
     axes.set_yticks(range(len(names)), names)
     axes.margins(x=0.18)
-    axes.invert_yaxis()
+    axes.set_ylim(max(_FEWEST, len(names)) - 0.5, -0.5)
 
 
 def _wrapped(text: str, width: int = 26) -> str:
@@ -136,7 +161,7 @@ def time_bars(axes: Axes, stages: Sequence[StageRow], *, most: int = 10) -> None
         note = f" {stage.seconds:.1f}" + (" (cached)" if stage.cached else "")
         axes.text(stage.seconds, index, note, va="center", fontsize=8, color=INK)
     axes.margins(x=0.25)
-    axes.invert_yaxis()
+    axes.set_ylim(max(_FEWEST, len(shown)) - 0.5, -0.5)
 
 
 def _nothing(axes: Axes, words: str) -> None:

@@ -107,9 +107,9 @@ def group_table(groups: Sequence[GroupRow]) -> Table:
 
 
 def stage_table(stages: Sequence[StageRow]) -> Table:
-    """Seconds of each step's own work; a step found done shows what it took when it was made."""
+    """Seconds of each step's own work; a step found done shows what it took when it was made. Reading problems is left out."""
     table = _table("time", "step", "seconds", "")
-    for stage in stages:
+    for stage in (stage for stage in stages if stage.stage != "problems"):
         table.add_row(escape(stage.title), f"{stage.seconds:.1f}", "cached" if stage.cached else "")
     table.add_row("work of this run", f"{sum(stage.seconds for stage in stages if not stage.cached):.1f}", "", style="bold")
     return table
@@ -123,7 +123,6 @@ def runs_table(rows: Sequence[RunRow], *, benchmark: str, k: int = 1) -> Table:
         scores = [row.score(benchmark, model, k) for model in models]
         paired = [c for c in row.comparisons if (c.benchmark, c.k) == (benchmark, k)]
         difference = f"{100 * paired[-1].effect:+.1f}" if paired else "-"
-        name = " ".join((row.experiment, *row.overrides))
         cells = [percent(score) if score else "not run" for score in scores]
-        table.add_row(escape(name), str(row.seed), *cells, difference, f"{paired[-1].p:.2g}" if paired else "-")
+        table.add_row(escape(row.title), str(row.seed), *cells, difference, f"{paired[-1].p:.2g}" if paired else "-")
     return table

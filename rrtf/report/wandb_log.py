@@ -13,7 +13,7 @@ from wandb.errors import Error
 from rrtf.errors import UserError
 from rrtf.records import Judged
 from rrtf.report.redact import redact
-from rrtf.report.rows import RunRow, flat
+from rrtf.report.rows import RunRow, flat, run_title
 from rrtf.report.settings import Logger, WandbMode
 
 LONGEST = 4000
@@ -89,9 +89,9 @@ class WandbRun:
 
 
 def run_name(experiment: str, overrides: Sequence[str]) -> str:
-    """The run as people call it: what was overridden, else the experiment; W&B takes 128 characters."""
-    name = " ".join(text for text in overrides if not text.startswith(("experiment=", "hydra.", "logger")))
-    return str(redact(name or experiment))[:128]
+    """What tells this run from the others of its group, else the experiment; W&B takes 128 characters."""
+    title = run_title(experiment, overrides)
+    return (title.removeprefix(experiment).strip() or experiment)[:128]
 
 
 def candidate_table(rows: Iterable[Judged], *, most: int) -> wandb.Table:
