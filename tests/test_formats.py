@@ -176,6 +176,20 @@ def test_mbpp_plus_calls_the_candidate_even_where_it_is_named_check(tmp_path: Pa
         namespace["check"](lambda n: True)
 
 
+def test_origin_format_asks_for_type_and_length_where_it_compares_floats(tmp_path: Path) -> None:
+    loose = (
+        "def assertion(out, exp, atol):\n    if out != exp:\n        assert np.allclose(out, exp, rtol=1e-07, atol=atol)\n\n"
+        "def check(candidate):\n    assertion(candidate(1), 3.14, 1e-6)\n"
+    )
+    code = one(tmp_path, HUMANEVAL | {"test": "import numpy as np\n" + loose}).tests.code
+    namespace: dict[str, Any] = {}
+    exec(code, namespace)
+    namespace["check"](lambda _: 3.1400001)
+    for wrong in ([], (), [3.14], 3, "x", float("nan")):
+        with pytest.raises(AssertionError):
+            namespace["check"](lambda _, wrong=wrong: wrong)
+
+
 def test_evalplus_inputs_come_with_their_own_comparison(tmp_path: Path) -> None:
     problem = one(tmp_path, EVALPLUS)
     assert problem.tests.kind is TestKind.inputs

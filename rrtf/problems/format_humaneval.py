@@ -8,6 +8,12 @@ from typing import Any, NamedTuple
 from rrtf.problems.rows import header, parse, text, text_or_empty, top_level
 from rrtf.records import Problem, TestKind, Tests
 
+_LOOSE = "assert np.allclose(out, exp, rtol=1e-07, atol=atol)"
+_STRICT = (
+    "assert type(out) is type(exp) and (not isinstance(exp, (list, tuple)) or len(out) == len(exp))"
+    " and np.allclose(out, exp, rtol=1e-07, atol=atol)"
+)
+
 
 class Parts(NamedTuple):
     """A prompt taken apart: what stands before the function, its `def` line, and its docstring."""
@@ -54,7 +60,15 @@ def check_code(row: Mapping[str, Any]) -> str:
     code = text(row, "test")
     if not re.search(r"^def check\(", code, flags=re.MULTILINE):
         raise ValueError("test does not define check(candidate): the problem has no tests")
-    return code
+    return strict(code)
+
+
+def strict(code: str) -> str:
+    """EvalPlus's OriginFmt accepts `[]` for any float, because `allclose` of nothing is true.
+
+    EvalPlus's own evaluator (0.3.1) asks for the same type and length first, and so does this.
+    """
+    return code.replace(_LOOSE, _STRICT)
 
 
 def take_apart(prompt: str, entry_point: str) -> Parts:

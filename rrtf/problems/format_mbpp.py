@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from rrtf.problems.format_humaneval import strict
 from rrtf.problems.rows import header, names_called, parse, source_of, text, text_or_empty, texts, top_level
 from rrtf.records import Problem, TestKind, Tests
 
@@ -32,7 +33,7 @@ def mbpp(row: Mapping[str, Any], *, challenge_tests: bool) -> Problem:
 
 def mbpp_plus(row: Mapping[str, Any]) -> Problem:
     """EvalPlus's OriginFmt: as MBPP, but `test` is a script that ends in a loop of assertions."""
-    code, script = text(row, "code"), text(row, "test")
+    code, script = text(row, "code"), strict(text(row, "test"))
     asserts = texts(row, "test_list")
     entry_point = _entry_point(asserts, code)
     # found in the text, because parsing megabytes of literals takes seconds

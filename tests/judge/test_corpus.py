@@ -50,12 +50,17 @@ def run(chosen: list[Case], **settings: object) -> Iterator[tuple[Case, Verdict]
         yield from zip(group, judge(jobs, Judge(**options)), strict=True)  # type: ignore[arg-type]
 
 
+def _printable(text: str) -> bool:
+    """Whether a terminal can be shown this."""
+    return all(character.isprintable() or character == "\n" for character in text)
+
+
 def wrong(chosen: list[Case], **settings: object) -> list[str]:
     """What is not as it should be, one line a case."""
     return [
-        f"{case.id} ({case.about}): {verdict.outcome.value} {verdict.passed}/{verdict.total} {verdict.detail}"
+        f"{case.id} ({case.about}): {verdict.outcome.value} {verdict.passed}/{verdict.total} {verdict.detail!a}"
         for case, verdict in run(chosen, **settings)
-        if verdict.outcome.value not in case.expect
+        if verdict.outcome.value not in case.expect or not _printable(verdict.detail) or len(verdict.detail) > 1000
     ]
 
 
@@ -160,9 +165,13 @@ def test_nothing_escapes() -> None:
 
 
 def test_a_poisoned_worker_judges_the_next_program_fairly() -> None:
-    poison = [case for case in CASES if case.family in ("33", "34", "54", "55") or case.id in ("63-eq-patch", "63-small-int")]
-    honest = next(case for case in CASES if case.id == "l-helpers")
-    order = [case for bad in poison for case in (bad, honest)]
+    poison = [
+        case
+        for case in CASES
+        if case.family in ("33", "34", "54", "55") or case.id in ("63-eq-patch", "63-small-int", "63-inputs-thing")
+    ]
+    honest = [case for case in CASES if case.id in ("l-helpers", "t-inputs-checker")]
+    order = [case for bad in poison for case in (bad, *honest)]
     jobs = [Job(PROBLEMS[case.task_id], f"{case.program}# {place}\n") for place, case in enumerate(order)]
     verdicts = list(judge(jobs, Judge(workers=1, time_limit=1.0)))
     for case, verdict in zip(order, verdicts, strict=True):
