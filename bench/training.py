@@ -57,7 +57,8 @@ def groups_of(rows: int, prompt: int, *, response: int = RESPONSE, count: int = 
 def naive_loss(model: PreTrainedModel, batch: Batch) -> torch.Tensor:
     """Full logits and a log-softmax over all of them, as RRHF's train.py does."""
     logits = model(input_ids=batch.input_ids, attention_mask=batch.attention_mask.long(), use_cache=False).logits
-    each = torch.log_softmax(logits.float(), dim=-1)[:, :-1].gather(-1, batch.input_ids[:, 1:, None]).squeeze(-1)
+    logprobs = torch.log_softmax(logits.float(), dim=-1).clone()  # the script copies them before it gathers
+    each = logprobs[:, :-1].gather(-1, batch.input_ids[:, 1:, None]).squeeze(-1)
     scored = torch.zeros_like(batch.input_ids, dtype=torch.bool).view(-1)
     scored[batch.source + 1] = True
     return sum(terms(batch.facts._replace(logp=(each * scored.view(batch.input_ids.shape)[:, 1:]).sum(dim=1)), loss=Loss()))

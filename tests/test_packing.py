@@ -13,7 +13,7 @@ from rrtf.training import attention
 from rrtf.training.attention import Block, block_attention
 from rrtf.training.batches import Batch, encode, from_rows, padded
 from rrtf.training.losses import terms
-from rrtf.training.packing import NAME, dense_mask, packed
+from rrtf.training.packing import NAME, block_mask, dense_mask, packed
 from rrtf.training.scorer import Scorer
 from rrtf.training.settings import Batching, Loss
 
@@ -94,6 +94,14 @@ def test_the_mask_lets_each_response_see_its_prompt_and_itself() -> None:
         same_group, part = owner[query][0] == owner[key][0], owner[key][1]
         allowed = same_group and part in (0, owner[query][1]) and key <= query
         assert bool(mask[query, key]) == allowed
+
+
+def test_the_block_mask_of_flex_attention_is_the_same_mask() -> None:
+    layout = packed(TOKENS).layout
+    assert layout is not None
+    tokens, zero = torch.arange(len(layout.segment)), torch.tensor(0)
+    allowed = block_mask(layout).mask_mod(zero, zero, tokens[:, None], tokens[None, :])
+    assert torch.equal(allowed, dense_mask(layout)[0, 0])
 
 
 def test_it_holds_each_prompt_once() -> None:

@@ -52,7 +52,9 @@ def fit(
         keeper = Keeper(settings, prompts=_prompts(validation, trainer), points=points, out=out, log=log, log_text=log_text)
         module.after_step = keeper
         latest = points.latest()
-        lightning_trainer(trainer, steps=module.total_steps).fit(module, ckpt_path=None if latest is None else str(latest))
+        lightning_trainer(trainer, steps=module.total_steps).fit(
+            module, ckpt_path=None if latest is None else str(latest), weights_only=True
+        )
         keeper.finish(module)
     return out / "model"
 

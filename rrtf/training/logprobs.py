@@ -6,6 +6,7 @@ head's gradient is written once, and a block that fits the cache makes everythin
 """
 
 from collections.abc import Iterator
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -26,10 +27,17 @@ def token_logprobs(
     """log softmax(head(hidden))[label], each at least in fp32.
 
     `softcap`: Gemma 2 squeezes its logits to softcap * tanh(logits / softcap). A plain linear head takes the fused backward
-    pass; any other (with a LoRA on it, quantized, capped) is called as it is, a few tokens at a time, under checkpointing.
+    pass (cut-cross-entropy's exact kernel on a GPU that has the package); any other (with a LoRA on it, quantized, capped, in
+    ZeRO 3's shards) is called as it is, a few tokens at a time, under checkpointing.
     """
-    if type(head) is torch.nn.Linear and softcap is None:
+    if type(head) is torch.nn.Linear and softcap is None and not hasattr(head.weight, "ds_id"):
         weight, bias = _autocast(head.weight), None if head.bias is None else _autocast(head.bias)
+        if hidden.is_cuda and weight.element_size() == 2 and find_spec("cut_cross_entropy"):
+            from cut_cross_entropy import linear_cross_entropy
+
+            return -linear_cross_entropy(
+                hidden.to(weight.dtype), weight, label, bias, reduction="none", impl="cce_exact"
+            ).float()
         return _LinearLogprobs.apply(hidden.to(weight.dtype), weight, bias, label, logits)
     out_features: Any = head.out_features
     chunk = max(1, logits // int(out_features))

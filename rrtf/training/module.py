@@ -111,6 +111,9 @@ class RankingModule(pl.LightningModule):
         rows = self.score(batch)
         found = terms(rows, loss=self.settings.loss)
         loss = self.settings.loss.rank_weight * found.rank + self.settings.loss.ce_weight * found.ce
+        if self.settings.trainer.strategy is StrategyName.deepspeed:
+            engine: Any = self.trainer.strategy.model
+            engine.set_gradient_accumulation_boundary(batch.last)
         with contextlib.nullcontext() if batch.last else self._unsynchronised():
             self.manual_backward(loss * (batch.share * self.trainer.world_size))
         self.meter.add(batch, rows, found, operations=arithmetic(self.scorer.model, batch))

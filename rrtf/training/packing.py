@@ -91,12 +91,11 @@ def block_mask(layout: Layout) -> Any:
     """The same as a FlexAttention block mask, which skips the forbidden blocks."""
     from torch.nn.attention.flex_attention import create_block_mask
 
-    def allowed(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
-        own = layout.segment[query] == layout.segment[key]
-        return (own | (layout.parent[query] == layout.segment[key])) & (query >= key)
-
-    tokens = len(layout.segment)
-    return create_block_mask(allowed, None, None, tokens, tokens, device=str(layout.segment.device))
+    segment, parent, tokens = layout.segment, layout.parent, len(layout.segment)
+    return create_block_mask(
+        lambda batch, head, q, k: ((segment[q] == segment[k]) | (parent[q] == segment[k])) & (q >= k),
+        B=None, H=None, Q_LEN=tokens, KV_LEN=tokens, device=str(segment.device),
+    )  # fmt: skip
 
 
 def packed_attention(

@@ -231,6 +231,8 @@ class Trainer:
             found.append(
                 f"trainer.strategy: single uses one device, not {self.devices * self.nodes}; use ddp, fsdp or deepspeed"
             )
+        if self.attention.value.startswith("flash") and self.precision is Precision.fp32:
+            found.append(f"trainer.attention: {self.attention.value} computes in bf16 or fp16 only, not fp32")
         if self.accelerator is Accelerator.cpu:
             found += self._cpu_mistakes()
         return found
