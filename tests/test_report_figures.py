@@ -2,7 +2,7 @@ import random
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from report_samples import run_row
 
@@ -71,6 +71,7 @@ def test_the_papers_contradiction_over_starcoder_is_still_there():
     assert 100 * overlap_solved(FIGURE_5[1], 2) / 164 < star.pass_at_100
 
 
+@settings(deadline=None)
 @given(st.lists(st.sets(st.integers(0, 20).map(str)), min_size=1, max_size=4))
 def test_regions_partition_the_solved_problems(sets):
     solved = {f"m{i}": tasks for i, tasks in enumerate(sets)}
@@ -171,6 +172,7 @@ def test_learning_curves_share_a_panel_by_metric():
     assert learning_figure({}).axes
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=30), st.integers(1, 12))
 def test_the_running_mean_keeps_straight_lines_and_bounds(values, window):
     smooth = running_mean(values, window)

@@ -10,6 +10,7 @@ from rrtf.evaluation.pass_at_k import pass_at_k
 from rrtf.evaluation.statistics import bootstrap, interval, resampled_means, wilson
 
 
+@settings(deadline=None)
 @given(st.integers(1, 600).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
 def test_wilson_is_scipys(case):
     solved, problems = case
@@ -25,6 +26,7 @@ def test_the_papers_headline_carries_seven_points_of_doubt():
     assert (round(low, 3), round(high, 3), method) == (0.546, 0.693, "wilson")
 
 
+@settings(deadline=None)
 @given(st.integers(0, 200), st.integers(0, 200))
 def test_mcnemar_is_the_exact_binomial_test(gained, lost):
     expected = stats.binomtest(gained, gained + lost).pvalue if gained + lost else 1.0
@@ -41,7 +43,7 @@ def test_bootstrap_agrees_with_scipys_percentile_bootstrap():
 
 
 @given(st.lists(st.integers(0, 10), min_size=1, max_size=40))
-@settings(max_examples=25)
+@settings(deadline=None, max_examples=25)
 def test_an_interval_holds_its_value_stays_in_bounds_and_ignores_the_order_of_problems(correct):
     numbers = [pass_at_k(10, c, 3) for c in correct]
     ends = interval(numbers)
@@ -89,7 +91,7 @@ def test_the_counted_resampling_is_the_plain_one():
 
 
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=30))
-@settings(max_examples=30)
+@settings(deadline=None, max_examples=30)
 def test_comparison_is_antisymmetric_and_p_does_not_care_who_is_first(pairs):
     first = {str(i): float(a) for i, (a, _) in enumerate(pairs)}
     second = {str(i): float(b) for i, (_, b) in enumerate(pairs)}
