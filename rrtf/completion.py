@@ -78,8 +78,10 @@ def _body(function: ast.FunctionDef, program: str, indent: str) -> str:
     statements = function.body[1:] if ast.get_docstring(function) is not None else function.body
     if not statements:
         return f"{indent}pass"
-    first = statements[0]
-    lines = program.split("\n")[first.lineno - 1 : function.end_lineno]
-    if first.col_offset == len(indent) and lines[0].startswith(indent) and lines[0][: first.col_offset].isspace():
-        return "\n".join(lines)
+    first, lines = statements[0], program.split("\n")
+    start = first.lineno - 1
+    if first.col_offset == len(indent) and lines[start][: first.col_offset].isspace():
+        while lines[start - 1].startswith(f"{indent}#"):  # comments are no part of the tree
+            start -= 1
+        return "\n".join(lines[start : function.end_lineno])
     return "\n".join(textwrap.indent(ast.unparse(statement), indent) for statement in statements)

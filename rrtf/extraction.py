@@ -78,7 +78,8 @@ def _continuation(given: str, text: str, problem: Problem) -> Extraction:
         if parse(given + joint + body):
             program, removed = _statements(given + joint + body, problem)
             return Extraction(program, removed + rest, "continued")
-    if inside := _as_body(body, problem):
+    starts_at_edge = not body.lstrip("\n")[:1].isspace()
+    if starts_at_edge and (inside := _as_body(body, problem)):
         return Extraction(inside, rest, "body")
     program, removed = _statements(given + body, problem)
     return Extraction(program, removed + rest, "continued")

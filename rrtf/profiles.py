@@ -93,10 +93,9 @@ def continued(problem: Problem, profile: Profile) -> str:
     """The code that an answer under this profile continues; "" where the answer is a program of its own."""
     if profile.style is Style.paper:
         return skeleton(problem)
-    if profile.style is Style.starcoder or (profile.style is Style.plain and problem.prompt and not _is_mbpp(problem)):
-        return documented(problem) if problem.signature or problem.prompt else ""
-    if profile.style is Style.chat and profile.opening is Opening.signature:
-        return documented(problem) if problem.signature else ""
+    as_code = profile.style is Style.chat and profile.opening is Opening.signature
+    if as_code or profile.style in (Style.starcoder, Style.plain):
+        return documented(problem) if (problem.signature or problem.prompt) and not _is_mbpp(problem) else ""
     return ""
 
 
@@ -165,9 +164,9 @@ def given_above(problem: Problem) -> str:
 
 
 def _quotable(text: str) -> str:
-    """`text` as the inside of a triple-quoted string."""
-    safe = text.replace('"""', "'''")
-    return safe + " " if safe.endswith(('"', "\\")) else safe
+    """`text` as the inside of a triple-quoted string, which becomes part of a program that must parse."""
+    safe = text.replace("\\", "\\\\").replace('"""', "'''")
+    return safe + " " if safe.endswith('"') else safe
 
 
 def _prefill(problem: Problem, profile: Profile) -> str:

@@ -5,7 +5,7 @@ import dataclasses
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from rrtf.checkpoints import Checkpoint, resolve
 from rrtf.profiles import Prompt
@@ -24,6 +24,7 @@ from rrtf.sampling.written import recorded_file
 from rrtf.store import digest, file_digest
 
 
+@runtime_checkable
 class TextOf(Protocol):
     """Turns a prompt into the exact text that the model sees, or the best account of it."""
 

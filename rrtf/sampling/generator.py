@@ -1,7 +1,7 @@
 """What every engine is: something that takes requests and yields responses as they finish."""
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from rrtf.profiles import Prompt
 
@@ -41,6 +41,7 @@ class Skip(NamedTuple):
     reason: str
 
 
+@runtime_checkable
 class Generator(Protocol):
     """An engine with its model loaded and its decoding fixed."""
 

@@ -1,0 +1,223 @@
+"""Extraction: the program in real, odd and hostile responses."""
+
+import gzip
+import json
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rrtf.extraction import MOST_CHARACTERS, extract
+from rrtf.prompts import Opening, Profile, Style
+from rrtf.records import Problem, TestKind, Tests
+
+TESTS = Tests(kind=TestKind.asserts, asserts=("assert add(1, 2) == 3",))
+PROBLEM = Problem(task_id="p/1", text="Add.", entry_point="add", signature="def add(a, b):", tests=TESTS)
+SOLUTION = Problem(
+    task_id="two-sum",
+    text="Add.",
+    entry_point="Solution().add",
+    signature="class Solution:\n    def add(self, a: int, b: int) -> List[int]:",
+    prompt="from typing import *\n\n\nclass Solution:\n    def add(self, a: int, b: int) -> List[int]:\n        ",
+    tests=TESTS,
+)
+STDIO = Problem(task_id="s/1", text="Print.", tests=Tests(kind=TestKind.stdio))
+FREE = Profile(opening=Opening.nothing)
+FENCE = Profile()
+PAPER = Profile(style=Style.paper)
+GOOD = "def add(a, b):\n    return a + b\n"
+
+
+def works(program, call="add(1, 2)"):
+    namespace = {}
+    exec(program, namespace)
+    return eval(call, namespace) == 3
+
+
+CASES = {
+    "bare code": (GOOD, FREE, "plain"),
+    "fenced": (f"Here it is:\n```python\n{GOOD}```\nIt adds.", FREE, "fenced"),
+    "fence without language": (f"```\n{GOOD}```", FREE, "fenced"),
+    "tildes": (f"~~~py\n{GOOD}~~~\n", FREE, "fenced"),
+    "unclosed fence": (f"Sure!\n```python\n{GOOD}", FREE, "fenced"),
+    "opened fence, closed": (f"{GOOD}```\nThis adds.", FENCE, "fenced"),
+    "opened fence, never closed": (GOOD, FENCE, "fenced"),
+    "a chat that ignores the opened fence": (f"Of course!\n\n```python\n{GOOD}```\n", FENCE, "fenced"),
+    "usage block first": (f"Run:\n```bash\npip install add\n```\nthen\n```python\n{GOOD}```", FREE, "fenced"),
+    "example block after": (f"```python\n{GOOD}```\nUse:\n```python\nprint(add(1, 2))\n```", FREE, "fenced"),
+    "example block before": (f"```python\nprint(add(1, 2))\n```\n```python\n{GOOD}```", FREE, "fenced"),
+    "helper in its own block": (
+        "```python\ndef plus(x, y):\n    return x + y\n```\nand\n```python\ndef add(a, b):\n    return plus(a, b)\n```",
+        FREE,
+        "fenced",
+    ),
+    "prose around code": (f"The function adds two numbers.\n\n{GOOD}\nThis works since + adds.", FREE, "plain"),
+    "main block": (GOOD + "\nif __name__ == '__main__':\n    exit(add(1, 2))\n", FREE, "plain"),
+    "example calls": (GOOD + "\nprint(add(1, 'x'))\nassert add(1, 1) == 3\nresult = add([], 1)\n", FREE, "plain"),
+    "windows line ends": (GOOD.replace("\n", "\r\n"), FREE, "plain"),
+    "decorated": ("import functools\n\n@functools.lru_cache\n" + GOOD, FREE, "plain"),
+    "wrapped after": ("import functools\n" + GOOD + "add = functools.lru_cache(add)\n", FREE, "plain"),
+    "lambda": ("add = lambda a, b: a + b\n", FREE, "plain"),
+    "torn after the answer": (GOOD + "\n\ndef show():\n    print('half a", FREE, "plain"),
+    "indented whole": ("    def add(a, b):\n        return a + b\n", FREE, "body"),
+    "continued": ("\n    return a + b\n", PAPER, "continued"),
+    "continued on the line": (" return a + b", PAPER, "continued"),
+    "continued, then prose": ("\n    return a + b\n\nThis adds the two numbers.\n", PAPER, "continued"),
+    "continued, then a fence": ("\n    return a + b\n```\nDone.", PAPER, "continued"),
+    "continued, then more": ("\n    return a + b\n\nprint(add(1, 2))\n", PAPER, "continued"),
+    "continued at the edge": ("\nreturn a + b\n", PAPER, "body"),
+    "written again under a signature": ("\n" + GOOD, PAPER, "plain"),
+    "fenced under a signature": (f"\n```python\n{GOOD}```", PAPER, "fenced"),
+    "only the inside": ("return a + b", FREE, "body"),
+    "only the inside, fenced": ("```python\n    total = a + b\n    return total\n```", FREE, "body"),
+    "the inside, first line moved": ("total = a\n    total += b\n    return total\n", FREE, "body"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_program_is_found(case):
+    response, profile, rule = CASES[case]
+    found = extract(response, PROBLEM, profile)
+    if case == "indented whole":  # a nested def that returns nothing is the one reading Python leaves
+        return
+    assert works(found.program), found
+    assert found.rule == rule
+
+
+def test_what_is_cut_is_kept():
+    found = extract(f"Sure!\n```python\n{GOOD}print(add(1, 2))\n```\nIt adds.", PROBLEM, FREE)
+    assert "print" not in found.program
+    for cut in ("Sure!", "print(add(1, 2))", "It adds."):
+        assert cut in found.removed
+
+
+@pytest.mark.parametrize("response", ["", "  \n\t\n", "I can't help with that.", "Yes", "42", "```\n```", "\x00", "```python"])
+def test_no_code_is_no_program(response):
+    assert extract(response, PROBLEM, FREE).program == ""
+
+
+def test_a_syntax_error_stays_the_models_mistake():
+    broken = "def add(a, b):\n    return a +\n"
+    assert extract(broken, PROBLEM, FREE).program.strip() == broken.strip()
+    assert "return a +" in extract(f"```python\n{broken}```", PROBLEM, FREE).program
+    assert extract("\n    return a +", PROBLEM, PAPER).program == "def add(a, b):\n    return a +"
+
+
+def test_the_problems_own_imports_come_before_a_class_that_lacks_them():
+    body = "class Solution:\n    def add(self, a: int, b: int) -> List[int]:\n        return a + b\n"
+    found = extract(f"```python\n{body}\nprint(Solution().add(1, 2))\n```", SOLUTION, FREE)
+    assert works(found.program, "Solution().add(1, 2)")
+    assert "print" not in found.program
+    assert works(extract("\n        return a + b\n", SOLUTION, PAPER).program, "Solution().add(1, 2)")
+
+
+def test_future_imports_stay_first():
+    future = "from __future__ import annotations\nclass Solution:\n    def add(self, a, b):\n        return a + b\n"
+    compile(extract(future, SOLUTION, FREE).program, "p", "exec")
+
+
+def test_whole_programs_keep_their_main_block():
+    program = "import sys\n\ndef main():\n    print(3)\n\nif __name__ == '__main__':\n    main()\n"
+    assert extract(f"```python\n{program}```", STDIO, FREE).program == program
+    assert extract(f"Read and print:\n\n{program}", STDIO, FREE).program.strip() == program.strip()
+
+
+HOSTILE = {
+    "parentheses": "def add(a, b):\n    return " + "(" * 60_000,
+    "minus signs": "def add(a, b):\n    return " + "-" * 90_000 + "1",
+    "sums": "def add(a, b):\n    return " + "1+" * 45_000 + "1",
+    "attributes": "def add(a, b):\n    return a" + ".b" * 45_000,
+    "indentation": "".join(" " * depth + "if 1:\n" for depth in range(400)),
+    "nothing but fences": "```\n" * 30_000,
+    "python fences": "```python\nx\n```\n" * 8_000,
+    "functions": GOOD * 4_000,
+    "broken functions": "def add(a, b:\n" * 8_000,
+    "quotes": '"""' * 33_000,
+    "nul": "def add(a, b):\n    return a + b\n\x00",
+    "surrogates": "def add(a, b):\n    return a + b  # \ud800\udfff\n",
+    "megabytes": "x = 1\n" * 1_000_000,
+    "one long line": "x" * 3_000_000,
+    "carriage returns": "\r" * 100_000,
+    "form feeds": "\x0c\n" * 50_000 + GOOD,
+    "odd spaces": "\u2028".join([GOOD] * 2_000),
+    "decorators": "@a\n" * 30_000,
+    "backslashes": "\\\n" * 50_000,
+    "lambdas": "add = " + "lambda:" * 10_000 + "1",
+    "fstrings": "def add(a, b):\n    return " + "f'{" * 5_000,
+}
+
+
+@pytest.mark.parametrize("profile", [FREE, FENCE, PAPER], ids=lambda profile: profile.label)
+@pytest.mark.parametrize("case", HOSTILE)
+def test_hostile_text_ends_soon_in_text_that_can_be_written(case, profile):
+    start = time.process_time()
+    found = extract(HOSTILE[case], PROBLEM, profile)
+    assert time.process_time() - start < 8.0
+    (found.program + found.removed).encode()
+
+
+def test_time_grows_in_line_with_length():
+    """Four times the text takes about four times as long, not sixteen."""
+    unit = f"Some words.\n```python\n{GOOD}print(add(1, 2))\n```\ndef broken(:\n"
+
+    def seconds(repeats):
+        start = time.process_time()
+        extract(unit * repeats, PROBLEM, FREE)
+        return time.process_time() - start
+
+    most = MOST_CHARACTERS // len(unit)
+    seconds(most // 8)
+    assert seconds(most) < 10 * max(seconds(most // 4), 0.01)
+
+
+def test_text_beyond_the_limit_is_kept_as_cut():
+    found = extract(GOOD + "\n# " + "x" * (2 * MOST_CHARACTERS), PROBLEM, FREE)
+    assert len(found.removed) > MOST_CHARACTERS
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                "```python\n",
+                "```\n",
+                GOOD,
+                "def add(a, b):\n",
+                "    return 1\n",
+                "words\n",
+                "\x00",
+                "\ud8ff",
+                "x = (\n",
+                "'''",
+                "    ",
+                "class Solution:\n",
+                "é\n",
+            ]
+        ),
+        max_size=12,
+    ).map("".join)
+)
+@pytest.mark.parametrize("profile", [FREE, FENCE, PAPER], ids=lambda profile: profile.label)
+def test_any_text_gives_text(profile, response):
+    found = extract(response, PROBLEM, profile)
+    (found.program + found.removed).encode()
+    assert bool(found.program.strip()) == (found.rule not in ("none", "empty"))
+
+
+def test_recorded_programs_come_back_whole(shared):
+    """Real programs of real models: extraction keeps a definition of the entry point wherever the model wrote one."""
+    with gzip.open(shared / "mbpp/mbpp.jsonl.gz", "rt") as file:
+        asserts = {row["task_id"]: row["test_list"][0] for row in map(json.loads, file)}
+    with gzip.open(shared / "recorded/recorded_responses.jsonl.gz", "rt") as file:
+        rows = [row for row in map(json.loads, file) if row["set"] == "mbpp"][::5]
+    kept = 0
+    for row in rows:
+        number = int(str(row["task_id"]).split("/")[-1])
+        name = next((word for word in asserts[number].replace("(", " ").split() if f"def {word}(" in row["code"]), "")
+        if name:
+            problem = Problem(task_id=f"MBPP/{number}", text="t", entry_point=name, tests=TESTS)
+            assert f"def {name}(" in extract(row["code"], problem, FREE).program
+            kept += 1
+    assert kept > 200

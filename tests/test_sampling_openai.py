@@ -1,0 +1,220 @@
+"""The OpenAI-compatible source against a real HTTP server that misbehaves in every way a real one does."""
+
+import json
+import logging
+import socket
+import time
+
+import pytest
+from endpoint import answer, endpoint, error
+
+from rrtf.errors import ConfigurationError, InfrastructureError
+from rrtf.prompts import Profile, Style
+from rrtf.records import Problem, Role, TestKind, Tests
+from rrtf.sampling import patience
+from rrtf.sampling.settings import Decoding, OpenAICompatible
+from rrtf.sampling.stage import sample
+
+PROBLEMS = [
+    Problem(
+        task_id=f"p/{number}",
+        text=f"Add {number}.",
+        entry_point="add",
+        signature="def add(a, b):",
+        tests=Tests(kind=TestKind.asserts, asserts=("assert add(1, 2) == 3",)),
+    )
+    for number in range(6)
+]
+DECODING = Decoding(n=2, temperatures=[0.7])
+
+
+@pytest.fixture(autouse=True)
+def quick_and_keyed(monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "secret-key")
+    monkeypatch.setattr(patience, "LONGEST_PAUSE", 0.05)
+
+
+def ask(url, *, cache=None, problems=PROBLEMS, decoding=DECODING, progress=lambda done, total, note: None, **settings):
+    source = OpenAICompatible(**({"model": "m", "base_url": url, "timeout": 5.0, "retries": 3} | settings))
+    found = sample(problems, source, decoding, name="api", role=Role.teacher, cache=cache, progress=progress)
+    return list(found)
+
+
+def test_answers_become_candidates_with_tokens_and_cost():
+    notes = []
+    with endpoint(lambda number, body: answer(f"```python\ndef add(a, b):\n    return {number}\n```")) as (url, seen):
+        rows = ask(url, progress=lambda done, total, note: notes.append(note), input_price=1000.0, output_price=2000.0)
+    assert [(row.task_id, row.sample) for row in rows] == [(p.task_id, n) for p in PROBLEMS for n in (0, 1)]
+    assert all(row.program.startswith("def add") and row.tokens == 5 and row.role is Role.teacher for row in rows)
+    assert notes[-1] == "120 tokens in, 60 out, cost 0.2400"
+    bodies = [body for _, body, _ in seen]
+    assert len({body["seed"] for body in bodies}) == 12
+    assert all(body["max_tokens"] == 256 and body["temperature"] == 0.7 and "stop" not in body for body in bodies)
+
+
+def test_the_key_is_sent_and_written_nowhere(tmp_path):
+    with endpoint(lambda number, body: answer()) as (url, seen):
+        rows = ask(url, cache=tmp_path / "cache.jsonl")
+    assert seen[0][2]["authorization"] == "Bearer secret-key"
+    assert "secret-key" not in (tmp_path / "cache.jsonl").read_text() + repr(rows)
+
+
+def test_a_missing_key_says_how_to_give_it(monkeypatch):
+    monkeypatch.delenv("OPENAI_API_KEY")
+    with pytest.raises(ConfigurationError, match="export OPENAI_API_KEY"):
+        ask("http://127.0.0.1:9/v1")
+    with endpoint(lambda number, body: answer()) as (url, _):
+        assert len(ask(url, key_variable="")) == 12
+
+
+def test_plain_prompts_use_the_completions_address():
+    with endpoint(lambda number, body: answer("\n    return a + b\n\nprint(1)")) as (url, seen):
+        source = OpenAICompatible(model="m", base_url=url, profile=Profile(style=Style.paper))
+        rows = list(sample(PROBLEMS[:1], source, DECODING, name="api", role=Role.student))
+    assert seen[0][1]["prompt"].endswith("def add(a, b):")
+    assert len(seen[0][1]["stop"]) == 4
+    assert rows[0].program.rstrip() == "def add(a, b):\n    return a + b"
+
+
+def test_a_storm_of_429_is_waited_out():
+    def behave(number, body):
+        return error(429, "slow down", headers={"Retry-After": "0.01"}) if number % 3 else answer()
+
+    with endpoint(behave) as (url, seen):
+        rows = ask(url, retries=30)
+    assert len(rows) == 12
+    assert len(seen) > 12
+
+
+def test_everybody_waits_after_a_429():
+    def behave(number, body):
+        return error(429, "slow down", headers={"Retry-After": "0.6"}) if number == 0 else answer()
+
+    patience.LONGEST_PAUSE = 1.0
+    with endpoint(behave) as (url, seen):
+        ask(url, concurrency=1)
+    assert seen[1][0] - seen[0][0] >= 0.55
+
+
+@pytest.mark.parametrize(
+    ("reply", "reason"),
+    [
+        ((200, b'{"choices": [{"mess', {}), "unreadable"),
+        ((200, b"<html>busy</html>", {"Content-Type": "text/html"}), "without choices|unreadable"),
+        ((200, json.dumps(answer("")).encode(), {}), "empty response"),
+        ((200, json.dumps(answer(None)).encode(), {}), "empty response"),
+        ((200, b'{"choices": []}', {}), "without choices"),
+        ((200, b"null", {}), "without choices|unreadable"),
+        (error(500, "oops"), "status 500"),
+        (error(503, "overloaded"), "status 503"),
+        (error(400, "bad field"), "status 400: .*bad field"),
+    ],
+    ids=["half json", "html", "empty", "null text", "no choices", "null", "500", "503", "400"],
+)
+def test_a_server_that_never_answers_well_is_named_and_given_up(reply, reason):
+    with endpoint(lambda number, body: reply) as (url, _), pytest.raises(InfrastructureError, match=reason) as caught:
+        ask(url, retries=1)
+    assert url in str(caught.value)
+
+
+def test_one_bad_request_is_an_error_that_keeps_the_rest(tmp_path):
+    def behave(number, body):
+        return error(500, "oops") if "Add 3." in body["messages"][-1]["content"] else answer()
+
+    with endpoint(behave) as (url, seen):
+        with pytest.raises(InfrastructureError, match="2 of 12 requests got no answer: 2 x status 500: .*10 answers are kept"):
+            ask(url, cache=tmp_path / "log", retries=0)
+    assert len(seen) == 12
+    assert len((tmp_path / "log").read_text().splitlines()) == 10
+
+
+def test_what_was_answered_is_never_asked_again(tmp_path):
+    broken = [True]
+
+    def behave(number, body):
+        bad = broken[0] and "Add 3." in body["messages"][-1]["content"]
+        return error(500, "oops") if bad else answer(f"answer {number}")
+
+    with endpoint(behave) as (url, seen):
+        with pytest.raises(InfrastructureError):
+            ask(url, cache=tmp_path / "log", retries=0)
+        broken[0] = False
+        rows = ask(url, cache=tmp_path / "log", retries=0)
+        assert len(rows) == 12
+        assert len(seen) == 14
+        assert ask(url, cache=tmp_path / "log") == rows
+        assert len(seen) == 14
+
+
+def test_a_tolerated_loss_is_counted_and_shown(caplog):
+    def behave(number, body):
+        return error(500, "oops") if "Add 3." in body["messages"][-1]["content"] else answer()
+
+    with endpoint(behave) as (url, _), caplog.at_level(logging.WARNING):
+        rows = ask(url, retries=0, most_failed=0.5)
+    assert len(rows) == 10
+    assert "2 of 12 requests got no answer and are left out: 2 x status 500" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "reason"),
+    [
+        (401, None, "key is refused"),
+        (403, None, "key is refused"),
+        (404, None, "no such model"),
+        (429, "insufficient_quota", "no credit"),
+    ],
+)
+def test_what_no_waiting_mends_stops_at_once(status, code, reason):
+    message = code or "no"
+    with endpoint(lambda number, body: error(status, message, code=code)) as (url, seen):
+        with pytest.raises(InfrastructureError, match=reason):
+            ask(url, concurrency=1)
+    assert len(seen) == 1
+
+
+def test_a_prompt_beyond_the_servers_context_is_an_empty_answer(caplog):
+    message = "This model's maximum context length is 10 tokens"
+    with endpoint(lambda number, body: error(400, message)) as (url, _), caplog.at_level(logging.WARNING):
+        rows = ask(url)
+    assert {(row.finish, row.program) for row in rows} == {("too_long", "")}
+    assert "12 of 12 prompts are longer" in caplog.text
+
+
+def test_a_dead_address_is_given_up_soon():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    start = time.monotonic()
+    with pytest.raises(InfrastructureError, match=f"127.0.0.1:{port}.*no connection"):
+        ask(f"http://127.0.0.1:{port}/v1", retries=50)
+    assert time.monotonic() - start < 20
+
+
+@pytest.mark.parametrize("behaviour", ["sleep", "drip"])
+def test_a_slow_server_is_cut_off(behaviour):
+    def behave(number, body):
+        if behaviour == "drip":
+            return "drip"
+        time.sleep(2.0)
+        return answer()
+
+    with endpoint(behave) as (url, _), pytest.raises(InfrastructureError, match="no answer in time"):
+        ask(url, timeout=0.3, retries=0, problems=PROBLEMS[:3], dead_after=2)
+
+
+def test_the_rate_is_kept():
+    with endpoint(lambda number, body: answer()) as (url, seen):
+        ask(url, requests_per_minute=1200.0, problems=PROBLEMS[:3])
+    times = [moment for moment, _, _ in seen]
+    assert max(times) - min(times) >= 5 * 0.05 * 0.9
+
+
+def test_beams_are_refused_in_words():
+    with endpoint(lambda number, body: answer()) as (url, _), pytest.raises(ConfigurationError, match="beam"):
+        ask(url, decoding=Decoding(n=1, temperatures=[0.0], num_beams=4))
+
+
+def test_an_endless_model_is_cut_where_it_is_said_to_be():
+    with endpoint(lambda number, body: answer("x = 1\n" * 999, finish="length")) as (url, _):
+        assert {row.finish for row in ask(url)} == {"length"}
