@@ -1,6 +1,11 @@
 """Evol-Instruct with writers that are files of answers: rounds, filters, lineage, budget, and what a kill leaves."""
 
+import contextlib
 import re
+import socket
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,13 +14,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rrtf.problems.data_settings import Evolve
+from rrtf.checkpoints import resolve
+from rrtf.problems.data_settings import Clean, Decontaminate, Evolve
 from rrtf.problems.evolve import ENTRY_POINT, evolve, lineage, methods_used
 from rrtf.problems.evolve_filters import RULES, Rewriting, failure
 from rrtf.problems.evolve_prompts import METHODS, choose, request, rewritten
 from rrtf.problems.instructions import read_instructions
+from rrtf.problems.prepare import prepare
 from rrtf.profiles import Profile, Style, render
 from rrtf.records import Candidate, Problem, Role, TestKind, Tests
+from rrtf.sampling.settings import Decoding, OpenAICompatible
+from rrtf.sampling.stage import sample
 
 TASK = "Return the longest word of a sentence; of several, the first."
 HARDER = "Return the longest word of a sentence, ignoring punctuation and digits; of several, the one that ends last."
@@ -223,3 +232,56 @@ def test_wrong_settings_are_all_named() -> None:
     ).mistakes
     assert len(wrong()) >= 5
     assert Evolve().mistakes() == []
+
+
+def test_seeds_become_training_problems_with_one_report() -> None:
+    copy = Problem(task_id="leak", text=HARDER, tests=Tests(kind=TestKind.asserts))
+    seeds = [seed(0), seed(1), replace(seed(7), task_id="short", text="Do it"), replace(copy, task_id="planted")]
+    writers = {"ask": honest, "evolve_settings": Evolve(rounds=1)}
+    result = prepare(seeds, {"mine": [copy]}, clean_settings=Clean(), decontaminate_settings=Decontaminate(), **writers)
+    assert result.evolved is not None
+    assert len(result.problems) + len(result.dropped) == len(result.evolved.problems) + len(result.evolved.dropped)
+    assert {"planted", "short"} <= {one.task_id for one in result.dropped}
+    assert {row.rule for row in result.rows} >= {"kept", "short_text", "mine"}
+    assert sum(row.count for row in result.rows) == len(result.problems) + len(result.dropped)
+
+
+@pytest.mark.slow
+def test_a_real_model_behind_a_real_server_evolves_and_a_second_run_asks_nothing(tmp_path: Path) -> None:
+    """SmolLM2-135M behind `transformers serve`, through the sample stage; killed servers don't matter to a finished cache."""
+    checkpoint = resolve("HuggingFaceTB/SmolLM2-135M-Instruct")
+    with served() as address:
+        source = OpenAICompatible(
+            model=str(checkpoint.path), base_url=address, key_variable="", profile=Profile(style=Style.verbatim)
+        )
+        result = evolve([seed(0), seed(1)], asking(source, tmp_path / "answers.log"), Evolve(rounds=1))
+    assert result.asked == 2
+    assert result.written_tokens > 0
+    assert len(result.problems) - 2 + len(result.dropped) == 2
+    again = evolve([seed(0), seed(1)], asking(source, tmp_path / "answers.log"), Evolve(rounds=1))
+    assert again == result
+
+
+def asking(source: OpenAICompatible, cache: Path) -> Callable[[Sequence[Problem]], Iterator[Candidate]]:
+    decoding = Decoding(n=1, temperatures=[0.7], max_new_tokens=96)
+    return lambda messages: sample(messages, source, decoding, name="writer", role=Role.teacher, cache=cache)
+
+
+@contextlib.contextmanager
+def served() -> Iterator[str]:
+    """A `transformers serve` on a free port; it is ended with the block."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [str(Path(sys.executable).with_name("transformers")), "serve", "--host", "127.0.0.1", "--port", str(port)]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        for _ in range(240):
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+                break
+            assert server.poll() is None, "the server ended; is transformers[serving] installed?"
+            time.sleep(0.5)
+        yield f"http://127.0.0.1:{port}/v1"
+    finally:
+        server.kill()
+        server.wait()

@@ -93,12 +93,12 @@ def decontaminate(
         Dropped(
             task_id=problem.task_id,
             step="decontaminate",
-            rule=found[0].benchmark,
-            detail="; ".join(f"{one.evidence.value} of {one.benchmark_id} {one.score:.0%}" for one in found),
+            rule=seen[0].benchmark,
+            detail="; ".join(f"{one.evidence.value} of {one.benchmark_id} {one.score:.0%}" for one in seen),
             text=problem.text or problem.prompt,
         )
         for problem in problems
-        if (found := evidence.get(problem.task_id))
+        if (seen := evidence.get(problem.task_id))
     ]
     kept = [problem for problem in problems if problem.task_id not in evidence]
     return Decontaminated(kept, dropped, [one for found in evidence.values() for one in found])
