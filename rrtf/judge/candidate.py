@@ -1,7 +1,7 @@
 """The inside of a candidate's process: runs one untrusted program and answers calls about it.
 
-Nothing here is trusted once the program's first line runs. Whatever this module sends is only a claim of a value, which the tester
-compares with an answer that never entered this process.
+Nothing here is trusted once the program's first line runs. Whatever this module sends is only a claim of a value, which the
+tester compares with an answer that never entered this process.
 """
 
 import atexit
@@ -17,6 +17,7 @@ from itertools import islice
 from typing import Any, NoReturn
 
 from rrtf.judge import operations, wire
+from rrtf.judge.confine import open_streams
 from rrtf.judge.exchange import Classes, Inbox, Outbox
 from rrtf.judge.wire import TooLarge, Unsendable
 
@@ -86,7 +87,8 @@ class Runtime:
                 self._channel.send(self._answer(request))
 
     def _load(self, request: dict[str, Any]) -> bool:
-        code = self._compile(request["program"])
+        # a part that stands inside a larger program must be whole by itself, or it could swallow what follows
+        code = self._compile(request["alone"]) and self._compile(request["program"])
         if code is None:
             return False
         for name in request["preload"]:  # heavy imports, before the clock starts
@@ -97,6 +99,7 @@ class Runtime:
         self._module.__name__ = "__main__" if main else "solution"
         sys.modules[self._module.__name__] = self._module
         if main:
+            open_streams()
             self._run_main(code)
         try:
             exec(code, self._module.__dict__)
@@ -191,7 +194,7 @@ class Runtime:
 
     def _handle(self, value: Any) -> Any:
         if isinstance(value, Iterator):
-            items = list(islice(value, ITERATOR_CHUNK))
+            items: list[Any] = list(islice(value, ITERATOR_CHUNK))
             rest = len(self._handles) if len(items) == ITERATOR_CHUNK else None
             self._handles.append(value)
             return {"g": [[self._outbox().pack(item) for item in items], rest]}

@@ -1,9 +1,10 @@
 """What a candidate and everything it started have used: CPU seconds, waiting for a CPU, memory."""
+# ruff: noqa: PTH123, PTH208
+# pathlib would be loaded into every candidate
 
 import contextlib
 import os
 import time
-from pathlib import Path
 from typing import Any
 
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -15,53 +16,69 @@ class Census:
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
+        self.status: int | None = None
         self._cpu = 0.0
         self._peak = 0
 
-    def reap(self, *, wait: bool = False) -> dict[int, int]:
-        """Collect ended children; {pid: wait status}. With `wait`, until none is left."""
-        ended = {}
+    def reap(self, *, wait: bool = False) -> bool:
+        """Collect ended children; with `wait`, until none is left. False when there is no child any more."""
         while True:
             try:
                 pid, status, usage = os.wait4(-1, 0 if wait else os.WNOHANG)
             except ChildProcessError:
-                return ended
+                return False
             if pid == 0:
-                return ended
-            ended[pid] = status
+                return True
+            if pid == self._pid:
+                self.status = status
             self._cpu += usage.ru_utime + usage.ru_stime
             self._peak = max(self._peak, usage.ru_maxrss)
 
     def look(self) -> dict[str, float]:
-        """CPU seconds so far, seconds spent ready but without a CPU, and resident bytes, over all living processes."""
-        cpu, waited, memory = self._cpu, 0.0, 0
+        """Over all living processes: CPU seconds, seconds ready but without a CPU, resident bytes, and whether any is awake.
+
+        The kernel adds waiting time only when it ends, so a process that is starved right now shows as awake, not as waiting.
+        """
+        cpu, waited, memory, awake = self._cpu, 0.0, 0, False
         for pid in {self._pid, *descendants()}:
             with contextlib.suppress(OSError, ValueError, IndexError):
                 fields = _stat(pid)
                 cpu += sum(int(field) for field in fields[11:15]) / _TICKS
-                waited += sum(int(task.read_text().split()[1]) for task in Path(f"/proc/{pid}/task").glob("*/schedstat")) / 1e9
+                tasks = os.listdir(f"/proc/{pid}/task")
+                awake |= any(_state(pid, task) in "RD" for task in tasks)
+                waited += sum(int(_read(f"/proc/{pid}/task/{task}/schedstat").split()[1]) for task in tasks) / 1e9
                 memory += _private_and_shared(pid)
         with contextlib.suppress(OSError):
             cpu = max(cpu, time.clock_gettime((~self._pid << 3) | 2))  # the kernel's exact clock of that process
-        return {"cpu": cpu, "waited": waited, "memory": memory}
+        return {"cpu": cpu, "waited": waited, "memory": memory, "awake": awake}
 
     def totals(self) -> dict[str, Any]:
         """CPU seconds and peak resident MiB of everything reaped."""
         return {"cpu": self._cpu, "peak": self._peak / (1024 if os.uname().sysname == "Linux" else 1 << 20)}
 
 
+def _read(path: str) -> str:
+    with open(path, encoding="utf-8", errors="replace") as file:
+        return file.read()
+
+
+def _state(pid: int, task: str) -> str:
+    """R running or ready, D in the kernel, S asleep, T stopped, Z dead."""
+    return _read(f"/proc/{pid}/task/{task}/stat").rpartition(")")[2].split()[0]
+
+
 def _stat(pid: int) -> list[str]:
     """The fields of /proc/PID/stat after the command name, which may itself hold blanks and brackets."""
-    return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].decode().split()
+    return _read(f"/proc/{pid}/stat").rpartition(")")[2].split()
 
 
 def _private_and_shared(pid: int) -> int:
-    _, resident, shared, *_ = Path(f"/proc/{pid}/statm").read_text().split()
+    _, resident, shared, *_ = _read(f"/proc/{pid}/statm").split()
     return (int(resident) - int(shared)) * _PAGE + _shmem(pid)
 
 
 def _shmem(pid: int) -> int:
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+    for line in _read(f"/proc/{pid}/status").splitlines():
         if line.startswith("RssShmem:"):
             return int(line.split()[1]) * 1024
     return 0

@@ -30,7 +30,7 @@ class Sample(NamedTuple):
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Entry point. Exit status 0 when done, 1 when selfcheck or doctor finds fault, 2 for a user's mistake, 3 for a dead judge."""
+    """Entry point. Exit status 1: selfcheck or doctor found fault; 2: a user's mistake; 3: a dead judge."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         if words[:1] == ["doctor"]:
@@ -156,7 +156,9 @@ def _summarize(outcomes: Mapping[str, list[Outcome]], ks: list[int], problems: M
     print(f"judge errors: {counts[Outcome.judge_error]} of {counts.total()}" + " (left out of pass@k)")
     if missing := len(set(problems) - set(outcomes)):
         print(f"{missing} of {len(problems)} problems have no samples and are left out")
-    judged = {task: [o for o in found if o is not Outcome.judge_error] for task, found in outcomes.items()}
+    judged: dict[str, list[Outcome]] = {
+        task: [outcome for outcome in found if outcome is not Outcome.judge_error] for task, found in outcomes.items()
+    }
     _print_pass_at_k({task: found for task, found in judged.items() if found}, ks)
     print(f"wrote {out}")
 

@@ -1,8 +1,9 @@
 """Counting each assert of trusted test code, also in loops, and going on after one that fails.
 
-The code is rewritten before it is compiled: an assert becomes a unit that is recorded and whose exception stops there; a call
-or an assignment outside any assert becomes a guard, so that one failed call costs one test and not all that follow. Units inside
-units are transparent: the outermost counts. A `try` or `with ...raises(...)` block is one unit, because its own handlers decide.
+The code is rewritten before it is compiled: an assert becomes a unit that is recorded and whose exception stops there; a
+call or an assignment outside any assert becomes a guard, so that one failed call costs one test and not all that follow.
+Units inside units are transparent: the outermost counts. A `try` or `with ...raises(...)` block is one unit, because its own
+handlers decide.
 """
 
 import ast
@@ -73,8 +74,8 @@ class Poison:
     def _use(self, *_: Any, **__: Any) -> Any:
         raise RuntimeError("it needs a value that an earlier failed call should have given")
 
-    __getattr__ = __call__ = __iter__ = __len__ = __bool__ = __getitem__ = __contains__ = __hash__ = _use  # type: ignore[assignment]
-    __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = __add__ = __radd__ = __sub__ = __rsub__ = _use  # type: ignore[assignment]
+    __getattr__ = __call__ = __iter__ = __len__ = __bool__ = __getitem__ = __contains__ = __hash__ = _use
+    __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = __add__ = __radd__ = __sub__ = __rsub__ = _use
     __str__ = __repr__ = __float__ = __int__ = __index__ = __abs__ = __neg__ = _use
 
 
@@ -148,7 +149,8 @@ def rewrite(tree: ast.Module) -> ast.Module:
 
 def free_names(tree: ast.AST) -> set[str]:
     """Names the code reads and never binds anywhere itself; the candidate's program may define them."""
-    read, bound = set(), set()
+    read: set[str] = set()
+    bound: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Name):
             (read if isinstance(node.ctx, ast.Load) else bound).add(node.id)

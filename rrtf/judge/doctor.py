@@ -1,13 +1,17 @@
 """`rrtf-judge doctor`: which walls really stand here, found by running programs against them."""
 
+import os
+import socket
 import sys
+import tempfile
+from pathlib import Path
 from typing import IO, NamedTuple
 
 from rrtf.errors import InfrastructureError
 from rrtf.judge.engine import Job, judge
 from rrtf.judge.pool import TIERS
 from rrtf.judge.settings import Isolation, Judge
-from rrtf.records import Outcome, Problem, Tests, TestKind
+from rrtf.records import Outcome, Problem, TestKind, Tests
 
 SAFE = {
     Isolation.namespaces: "safe: own process tree, network, files and user; everything of a candidate dies with its verdict",
@@ -24,40 +28,36 @@ class Probe(NamedTuple):
 
 
 PROBES = (
-    Probe(
-        "reads the home folder",
-        "import os\ndef f():\n    return any(os.access(p, os.R_OK) for p in (HOME, '/root', '/home'))\n",
-    ),
-    Probe("writes outside its scratch folder", "def f():\n    open('/var/tmp/rrtf-doctor', 'w').close()\n    return True\n"),
+    Probe("reads files of this machine", "def f():\n    return bool(open(FILE).read())\n"),
+    Probe("writes outside its scratch folder", "def f():\n    open(FILE + '.new', 'w').close()\n    return True\n"),
     Probe("sees other processes", "import os\ndef f():\n    return sum(name.isdigit() for name in os.listdir('/proc')) > 3\n"),
     Probe(
-        "opens a network socket",
-        "import socket\ndef f():\n    socket.create_server(('127.0.0.1', 0)).close()\n    return True\n",
+        "reaches the network",
+        "import socket\ndef f():\n    socket.create_connection(('127.0.0.1', PORT), 1)\n    return True\n",
     ),
-    Probe("signals its worker", "import os\ndef f():\n    os.kill(os.getppid(), 15)\n    return os.getppid() not in (0, 1)\n"),
+    Probe("signals the judge", "import os\ndef f():\n    os.kill(JUDGE, 0)\n    return True\n"),
     Probe("debugs its worker", "import os\ndef f():\n    open(f'/proc/{os.getppid()}/mem', 'rb').close()\n    return True\n"),
+    Probe("reads an environment", "import os\ndef f():\n    return bool(open(f'/proc/{os.getppid()}/environ').read())\n"),
     Probe(
-        "reads the worker's environment", "import os\ndef f():\n    return bool(open(f'/proc/{os.getppid()}/environ').read())\n"
-    ),
-    Probe(
-        "raises its own limits",
-        "import resource as r\ndef f():\n    r.setrlimit(r.RLIMIT_CPU, (9999, 9999))\n    return True\n",
+        "raises its limits", "import resource as r\ndef f():\n    r.setrlimit(r.RLIMIT_CPU, (9999, 9999))\n    return True\n"
     ),
     Probe("makes new namespaces", "import ctypes\ndef f():\n    return ctypes.CDLL(None).unshare(0x10000000) == 0\n"),
-    Probe("runs as the user who judges", "import os\ndef f():\n    return os.getuid() == UID\n"),
+    Probe("is root", "import os\ndef f():\n    return 0 in (os.getuid(), os.geteuid())\n"),
 )
 
 
 def probe(tier: Isolation) -> dict[str, bool]:
     """{what a candidate might do: whether it could} in one tier. Raises InfrastructureError where the tier can't be built."""
-    import os
-
     tests = Tests(kind=TestKind.asserts, asserts=("assert f() is True",))
     problem = Problem(task_id="doctor", text="", entry_point="f", tests=tests)
-    head = f"HOME, UID = {os.path.expanduser('~')!r}, {os.getuid()}\n"
     settings = Judge(workers=1, isolation=tier, time_limit=2.0)
-    verdicts = judge([Job(problem, head + each.program) for each in PROBES], settings)
-    return {each.name: verdict.outcome is Outcome.all_tests_passed for each, verdict in zip(PROBES, verdicts, strict=True)}
+    with tempfile.TemporaryDirectory() as folder, socket.create_server(("127.0.0.1", 0)) as server:
+        Path(folder).chmod(0o755)
+        secret = Path(folder, "secret")
+        secret.write_text("a file of this user")
+        head = f"FILE, PORT, JUDGE = {str(secret)!r}, {server.getsockname()[1]}, {os.getpid()}\n"
+        verdicts = judge([Job(problem, head + each.program) for each in PROBES], settings)
+        return {each.name: found.outcome is Outcome.all_tests_passed for each, found in zip(PROBES, verdicts, strict=True)}
 
 
 def doctor(out: IO[str]) -> int:

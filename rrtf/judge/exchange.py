@@ -14,10 +14,7 @@ class, function, any other object           a handle: calls and attributes go ba
 """
 
 import collections
-import dataclasses
-import datetime
-import decimal
-import fractions
+import importlib
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -25,7 +22,7 @@ from typing import Any
 from rrtf.judge import wire
 from rrtf.judge.wire import Unsendable, Violation
 
-_ACTUAL = (
+_ACTUAL: tuple[tuple[type, Callable[[Any], Any]], ...] = (
     (bool, bool),
     (int, lambda v: int.__add__(v, 0)),
     (float, float.__float__),
@@ -38,17 +35,17 @@ _ACTUAL = (
     (set, lambda v: set(set.__iter__(v))),
     (frozenset, lambda v: frozenset(frozenset.__iter__(v))),
 )
-_TEXTUAL: dict[type, tuple[str, Callable[[Any], list[Any]], Callable[..., Any]]] = {
-    decimal.Decimal: ("decimal", lambda v: [str(v)], decimal.Decimal),
-    fractions.Fraction: ("fraction", lambda v: [v.numerator, v.denominator], fractions.Fraction),
-    datetime.datetime: ("datetime", lambda v: [v.isoformat()], datetime.datetime.fromisoformat),
-    datetime.date: ("date", lambda v: [v.isoformat()], datetime.date.fromisoformat),
-    datetime.time: ("time", lambda v: [v.isoformat()], datetime.time.fromisoformat),
-    datetime.timedelta: ("timedelta", lambda v: [v.days, v.seconds, v.microseconds], datetime.timedelta),
-    range: ("range", lambda v: [v.start, v.stop, v.step], range),
-    collections.deque: ("deque", lambda v: [list(v), v.maxlen], collections.deque),
+# by module and name, so that none of these modules is loaded before somebody uses it
+_TEXTUAL: dict[tuple[str, str], Callable[[Any], list[Any]]] = {
+    ("decimal", "Decimal"): lambda v: [str(v)],
+    ("fractions", "Fraction"): lambda v: [v.numerator, v.denominator],
+    ("datetime", "datetime"): lambda v: [v.isoformat()],
+    ("datetime", "date"): lambda v: [v.isoformat()],
+    ("datetime", "time"): lambda v: [v.isoformat()],
+    ("datetime", "timedelta"): lambda v: [v.days, v.seconds, v.microseconds],
+    ("builtins", "range"): lambda v: [v.start, v.stop, v.step],
+    ("collections", "deque"): lambda v: [list(v), v.maxlen],
 }
-_REBUILD = {name: make for name, _, make in _TEXTUAL.values()}
 _ARRAY_KINDS = "biufc"
 
 
@@ -94,16 +91,16 @@ class Outbox:
                 self._index[id(value)] = len(self.objects)
                 self.objects.append(value)
             return {"r": self._index[id(value)]}
-        if kind in _TEXTUAL:
-            name, parts, _ = _TEXTUAL[kind]
-            return {"x": [name, self.pack(parts(value))]}
+        place = (kind.__module__, kind.__name__)
+        if place in _TEXTUAL and getattr(sys.modules.get(place[0]), place[1], None) is kind:
+            return {"x": [*place, self.pack(_TEXTUAL[place](value))]}
         if kind.__module__ == "numpy" and "numpy" in sys.modules:
             return self._numpy(value)
         if isinstance(value, tuple) and isinstance(getattr(kind, "_fields", None), tuple):
             return {"n": [kind.__name__, list(kind._fields), self.pack(list(tuple.__iter__(value)))]}
-        if dataclasses.is_dataclass(kind):
-            fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(kind)}
-            return {"k": [kind.__name__, {name: self.pack(item) for name, item in fields.items()}]}
+        fields = getattr(kind, "__dataclass_fields__", None)
+        if isinstance(fields, dict):
+            return {"k": [kind.__name__, {name: self.pack(getattr(value, name)) for name in fields}]}
         for base, actual in _ACTUAL:
             if isinstance(value, base):
                 return self.pack(actual(value))
@@ -133,7 +130,7 @@ class Inbox:
             kind = self._classes.by_name.get(name)
             if kind is None:
                 raise Violation(f"an object of the unknown class {name!r}")
-            self.objects.append(known[place] if place < len(known) else kind.__new__(kind))
+            self.objects.append(known[place] if place < len(known) else object.__new__(kind))
         for value, (_, attributes) in zip(self.objects, rows, strict=True):
             for key, item in attributes.items():
                 if key.startswith("__"):
@@ -155,7 +152,7 @@ class Inbox:
                 raise Violation("a reference to no object")
             return self.objects[content]
         if tag == "x":
-            return _REBUILD[content[0]](*self.unpack(content[1]))
+            return _rebuild(content[0], content[1], self.unpack(content[2]))
         if tag == "n":
             return _named_tuple(content[0], tuple(content[1]))(*self.unpack(content[2]))
         if tag == "a":
@@ -178,12 +175,21 @@ def _attributes(value: Any) -> dict[str, Any]:
     return {name: getattr(value, name) for name in names if not name.startswith("__") and hasattr(value, name)}
 
 
+def _rebuild(module: str, name: str, parts: list[Any]) -> Any:
+    if (module, name) not in _TEXTUAL:
+        raise Violation(f"the unknown type {module}.{name}")
+    kind = getattr(importlib.import_module(module), name)
+    return kind.fromisoformat(*parts) if module == "datetime" and name != "timedelta" else kind(*parts)
+
+
 _made: dict[tuple[str, tuple[str, ...]], type] = {}
 
 
 def _named_tuple(name: str, fields: tuple[str, ...]) -> type:
+    if len(fields) > 100 or any(len(field) > 100 for field in fields):
+        raise Violation("a named tuple with too many fields")
     if (name, fields) not in _made:
         if len(_made) > 1000:
             _made.clear()
-        _made[name, fields] = collections.namedtuple(name, fields)  # type: ignore[misc] # noqa: PYI024
+        _made[name, fields] = collections.namedtuple(name, fields)
     return _made[name, fields]

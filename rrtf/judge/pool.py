@@ -8,14 +8,15 @@ import subprocess
 import sys
 import time
 from collections import OrderedDict
+from pathlib import Path
 from typing import Any
 
 from rrtf.errors import InfrastructureError
 from rrtf.judge.settings import Isolation, Judge
-from rrtf.judge.tester import KEPT_PROBLEMS
-from rrtf.judge.worker import BOOT, ROOT
+from rrtf.judge.tester import KEPT_BYTES, KEPT_PROBLEMS
+from rrtf.judge.worker import BOOT
 
-START_SECONDS = 60
+ROOT = str(Path(__file__).parents[2])
 # the whole environment of a worker: nothing of the user's, hashes and threads made reproducible
 ENVIRONMENT = {
     "PATH": "/usr/local/bin:/usr/bin:/bin",
@@ -29,7 +30,7 @@ ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
 }
-TIERS = (Isolation.namespaces, Isolation.processes)
+TIERS = (Isolation.namespaces, Isolation.landlock, Isolation.processes)
 
 
 class Refused(Exception):
@@ -43,7 +44,7 @@ class Worker:
         self.tier = tier
         self.jobs: OrderedDict[int, Any] = OrderedDict()  # what it has been given and not reported, in order
         self.since = time.monotonic()
-        self._known: OrderedDict[str, None] = OrderedDict()
+        self._known: OrderedDict[str, int] = OrderedDict()
         self._outgoing = bytearray()
         self._incoming = bytearray()
         command = [sys.executable, "-s", "-c", BOOT, ROOT, tier.value]
@@ -83,10 +84,10 @@ class Worker:
 
     def learn(self, key: str, problem: dict[str, Any]) -> None:
         """Queue a problem's tests; the worker forgets the one used longest ago."""
-        self._known[key] = None
-        while len(self._known) > KEPT_PROBLEMS:
+        size = self._known[key] = len(json.dumps(problem))
+        while len(self._known) > KEPT_PROBLEMS or (len(self._known) > 1 and sum(self._known.values()) > KEPT_BYTES):
             self._known.popitem(last=False)
-        self.send({"key": key, "problem": problem})
+        self.send({"key": key, "size": size, "problem": problem})
 
     def send(self, order: dict[str, Any]) -> None:
         """Queue one order."""

@@ -23,7 +23,11 @@ class ProgramSuite:
 
     def __init__(self, problem: Problem) -> None:
         lines = problem.tests.code.split("\n")
-        node = _function(parse(problem.tests.code, "the validation program"), problem.entry_point, problem.signature)
+        tree = parse(problem.tests.code, "the validation program")
+        node = _function(tree, problem.entry_point, problem.signature)
+        for main in tree.body:  # runs whatever the candidate does to __name__
+            if isinstance(main, ast.If) and "__name__" in ast.unparse(main.test):
+                lines[main.lineno - 1] = "if True:"
         first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
         self._before, self._after = lines[: first - 1], lines[node.end_lineno :]
         self._indent = " " * node.col_offset
@@ -38,7 +42,7 @@ class ProgramSuite:
         function = textwrap.indent(textwrap.dedent(program), self._indent)
         whole = "\n".join([*self._before, function, *self._after])
         run = Run(control, bounds, stdin=self._null)
-        loaded = load(run, whole, names=[], classes=[], main=True) is not None
+        loaded = load(run, whole, names=[], classes=[], main=True, alone=textwrap.dedent(program)) is not None
         tally = Tally()
         if loaded:
             run.wait()

@@ -1,7 +1,7 @@
 """What stands in the tests for the candidate's functions, classes and objects.
 
-A proxy turns a use into a request and the reply into a plain value. It never lets the candidate decide a comparison with a value
-of the tests: `==` against anything but another object of the candidate is False.
+A proxy turns a use into a request and the reply into a plain value. It never lets the candidate decide a comparison with a
+value of the tests: `==` against anything but another object of the candidate is False.
 """
 
 import builtins
@@ -87,8 +87,9 @@ class Remote:
             return {"h": value._rrtf_handle}
         if isinstance(value, Iterated):
             return self._own_list(value)
-        if getattr(builtins, getattr(value, "__name__", ""), None) is value:
-            return {"bi": value.__name__}
+        name = getattr(value, "__name__", None)
+        if isinstance(name, str) and getattr(builtins, name, None) is value:
+            return {"bi": name}
         if callable(value) and not isinstance(value, type):
             self._functions.append(value)
             return {"cb": len(self._functions) - 1}
@@ -185,7 +186,7 @@ class Thing:
     def __setattr__(self, name: str, value: Any) -> None:
         self._rrtf_do("set", name, value)
 
-    def __call__(self, *arguments: Any, **keywords: Any) -> Any:
+    def __call__(self, *arguments: Any, **keywords: Any) -> Any:  # noqa: D102
         return self._rrtf_do("call", *arguments, **keywords)
 
     def __eq__(self, other: object) -> bool:
@@ -273,9 +274,10 @@ class Iterated:
     def __eq__(self, other: object) -> bool:
         if isinstance(other, Iterated):
             return self is other
-        return type(other) in (list, tuple, set, frozenset) and type(other)(self) == other  # type: ignore[operator]
+        kind: Any = type(other)
+        return kind in (list, tuple, set, frozenset) and bool(kind(self) == other)
 
-    __hash__ = object.__hash__  # type: ignore[assignment]
+    __hash__ = object.__hash__
 
 
 class Fields:

@@ -46,6 +46,7 @@ class Evidence:
     uncompiled: bool = False
     raised: str = ""  # the exception type that ended loading
     full: bool = False  # a write failed because the scratch or the file size limit was reached
+    broken: str = ""  # the judge could not even start it
     starved: bool = False  # some exception was a MemoryError
     cpu: float = 0.0
     start_cpu: float = 0.0
@@ -166,7 +167,7 @@ class Run:
             self._drain(descriptor, kept)
             os.close(descriptor)
         self._channel.close()
-        evidence.status = report["status"]
+        evidence.status, evidence.broken = report["status"], report.get("broken", "")
         evidence.cpu, evidence.wall, evidence.peak_mb = report["cpu"], report["wall"], report["peak"]
         if report["killed"] and not evidence.stop:
             evidence.stop, evidence.detail = report["killed"], "more resident memory than the limit"
@@ -288,7 +289,7 @@ class Run:
         used = look["cpu"] - self.evidence.start_cpu
         self.evidence.busy = look["waited"] > CONTENDED * look["cpu"]
         now, active = time.monotonic(), look["cpu"] + look["waited"]
-        if self._tick is not None:
+        if self._tick is not None and not look["awake"]:
             self._quiet += max(0.0, now - self._tick[0] - max(0.0, active - self._tick[1]))
         self._tick = (now, active)
         if used > limit * (1.5 if self.evidence.busy else 1.05):

@@ -55,6 +55,8 @@ _FORBIDDEN = {
     "quotactl": (179, 60),
     "personality": (135, 92),
 }
+_ABOUT_A_PROCESS = ((62, 129), (200, 130), (234, 131), (302, 261))  # kill, tkill, tgkill, prlimit64
+_SIGNALS_BY_OTHER_WAYS = ((129, 138), (297, 240), (424, 424))  # rt_sigqueueinfo, rt_tgsigqueueinfo, pidfd_send_signal
 _CLONE = (56, 220)
 _CLONE3 = 435
 _NAMESPACES = 0x7E020000  # every CLONE_NEW* flag
@@ -64,8 +66,26 @@ _ALLOW, _REFUSE, _KILL = 0x7FFF0000, 0x00050000, 0x80000000
 _X32 = 0x40000000
 
 
-def _program(column: int, architecture: int) -> bytes:
-    """The filter: wrong architecture is killed, forbidden numbers fail with EPERM, clone3 with ENOSYS (libc then uses clone)."""
+def _guard(column: int, own: int) -> list[tuple[int, int, int, int]]:
+    """Where other processes of the same user are in sight: signals and limits only for itself (and its own group, as 0)."""
+    refuse = (_RETURN, 0, 0, _REFUSE | errno.EPERM)
+    rows: list[tuple[int, int, int, int]] = []
+    for numbers in _ABOUT_A_PROCESS:
+        rows += [
+            (_EQUAL, 0, 5, numbers[column]),
+            (_LOAD, 0, 0, 16),
+            (_EQUAL, 1, 0, own),
+            (_EQUAL, 0, 1, 0),
+            (_RETURN, 0, 0, _ALLOW),
+        ]
+        rows += [refuse]
+    for numbers in _SIGNALS_BY_OTHER_WAYS:
+        rows += [(_EQUAL, 0, 1, numbers[column]), refuse]
+    return rows
+
+
+def _program(column: int, architecture: int, own: int) -> bytes:
+    """The filter: another architecture is killed, forbidden calls get EPERM, clone3 ENOSYS (libc then uses clone)."""
     rows: list[tuple[int, int, int, int]] = [
         (_LOAD, 0, 0, 4),
         (_EQUAL, 1, 0, architecture),
@@ -78,6 +98,8 @@ def _program(column: int, architecture: int) -> bytes:
     ]
     for numbers in _FORBIDDEN.values():
         rows += [(_EQUAL, 0, 1, numbers[column]), (_RETURN, 0, 0, _REFUSE | errno.EPERM)]
+    if own:
+        rows += _guard(column, own)
     rows += [
         (_EQUAL, 0, 3, _CLONE[column]),
         (_LOAD, 0, 0, 16),  # clone's flags, low word
@@ -88,20 +110,12 @@ def _program(column: int, architecture: int) -> bytes:
     return b"".join(struct.pack("HBBI", *row) for row in rows)
 
 
-def _prepare() -> tuple[ctypes.Array[ctypes.c_char], bytes] | None:
-    if not linux.AVAILABLE or os.uname().machine not in _ARCHITECTURES:
-        return None
-    program = _program(*_ARCHITECTURES[os.uname().machine])
-    code = ctypes.create_string_buffer(program, len(program))
-    return code, struct.pack("HxxxxxxP", len(program) // 8, ctypes.addressof(code))
-
-
-_PREPARED = _prepare()  # once per worker; every forked candidate installs the same bytes
-
-
-def install() -> None:
-    """Filter this process and all it starts from now on; there is no way back."""
+def install(own: int = 0) -> None:
+    """Filter this process and all it starts from now on; there is no way back. With `own`, it may signal only that process."""
     linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1)
-    if _PREPARED is not None:
-        pointer = ctypes.cast(ctypes.create_string_buffer(_PREPARED[1], len(_PREPARED[1])), ctypes.c_void_p)
-        linux.prctl(linux.PR_SET_SECCOMP, 2, pointer)
+    if os.uname().machine not in _ARCHITECTURES:
+        return
+    program = _program(*_ARCHITECTURES[os.uname().machine], own)
+    code = ctypes.create_string_buffer(program, len(program))
+    header = struct.pack("HxxxxxxP", len(program) // 8, ctypes.addressof(code))
+    linux.prctl(linux.PR_SET_SECCOMP, 2, ctypes.cast(ctypes.create_string_buffer(header, len(header)), ctypes.c_void_p))

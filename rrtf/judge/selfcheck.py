@@ -11,6 +11,8 @@ from rrtf.judge.engine import Job, judge
 from rrtf.judge.settings import Isolation, Judge
 from rrtf.records import Outcome, Problem, Verdict, from_row
 
+# what these programs attack is only protected where the tier is stronger than plain processes
+UNSAFE_IN_PROCESSES = frozenset({"9", "11", "16", "25", "26", "27", "28", "29", "30", "31", "33"})
 MEMORY_MB, OUTPUT_MB = 512, 16  # what the expectations of the corpus were written for
 
 
@@ -46,7 +48,10 @@ def check(rows: Iterable[Mapping[str, Any]], isolation: Isolation) -> Iterator[C
 def selfcheck(isolation: Isolation, out: IO[str]) -> int:
     """Print the matrix of families and outcomes, then every program judged wrongly. Returns 1 when there is one."""
     families: dict[str, list[Checked]] = defaultdict(list)
-    for checked in check(corpus(), isolation):
+    rows = corpus()
+    if isolation is Isolation.processes:
+        rows = [row for row in rows if row["family"] not in UNSAFE_IN_PROCESSES]
+    for checked in check(rows, isolation):
         families[checked.row["family"]].append(checked)
     for family in sorted(families, key=lambda name: (len(name), name)):
         _print_family(family, families[family], out)

@@ -78,7 +78,7 @@ class CallSuite:
         check = namespace.get("check")  # before an entry point of that name takes its place (Mbpp/56)
         for name in self.names:
             if described is not None and name in described:
-                namespace[name] = _bind(name, described[name], remote)
+                namespace[name] = _bind(name, described[name], remote, self._root)
         try:
             if self._kind is TestKind.asserts:
                 self._run_asserts(namespace, tally)
@@ -141,12 +141,11 @@ def _broken(error: Exception) -> Any:
     return candidate
 
 
-def _bind(name: str, described: Any, remote: Remote) -> Any:
-    """A name of the program as the tests see it; a module the program imported is the real one, if its name says which."""
-    if type(described) is dict and "m" in described:
-        wanted = ALIASES.get(name, name)
-        if wanted in sys.stdlib_module_names or wanted in ALIASES.values():
-            return importlib.import_module(wanted)
+def _bind(name: str, described: Any, remote: Remote, root: str) -> Any:
+    """A name of the program as the tests see it. A name that means a known module is that module, whatever the program says."""
+    wanted = ALIASES.get(name, name)
+    if name != root and (wanted in sys.stdlib_module_names or wanted in ALIASES.values()):
+        return importlib.import_module(wanted)
     return remote.value(described)
 
 

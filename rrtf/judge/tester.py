@@ -15,10 +15,11 @@ from rrtf.judge.run import Bounds, Run
 from rrtf.judge.stdio import StdioSuite
 from rrtf.judge.suites import CallSuite
 from rrtf.judge.trusted import BrokenTests
-from rrtf.judge.verdicts import Finding, find
+from rrtf.judge.verdicts import Finding, find, readable
 from rrtf.records import Outcome, Problem, TestKind, from_row
 
 Suite = CallSuite | StdioSuite | ProgramSuite
+KEPT_BYTES = 8 << 20  # of their rows; expected values may be many times that
 KEPT_PROBLEMS = 16  # compiled test suites a worker keeps; the engine counts along
 
 
@@ -28,6 +29,7 @@ class Tester:
     def __init__(self, control: socket.socket, orders: BinaryIO, findings: BinaryIO) -> None:
         self._control, self._orders, self._findings = control, orders, findings
         self._suites: OrderedDict[str, Suite | str] = OrderedDict()
+        self._sizes: dict[str, int] = {}
         self._null = os.open(os.devnull, os.O_RDONLY)
         signal.signal(signal.SIGPROF, _overrun)
 
@@ -37,20 +39,20 @@ class Tester:
         for line in self._orders:
             order = json.loads(line)
             if "problem" in order:
-                self._learn(order["key"], order["problem"])
+                self._learn(order["key"], order["size"], order["problem"])
             else:
                 self._report(order["job"], self._judge(order))
         os._exit(0)
 
-    def _learn(self, key: str, row: dict[str, Any]) -> None:
+    def _learn(self, key: str, size: int, row: dict[str, Any]) -> None:
         """Compile a problem's tests; what is wrong with them is kept as the reason of every verdict on it."""
         try:
             suite: Suite | str = _suite(from_row(Problem, row))
         except (BrokenTests, ValueError) as error:
             suite = str(error)
-        self._suites[key] = suite
-        while len(self._suites) > KEPT_PROBLEMS:
-            self._suites.popitem(last=False)
+        self._suites[key], self._sizes[key] = suite, size
+        while len(self._suites) > KEPT_PROBLEMS or (len(self._suites) > 1 and sum(self._sizes.values()) > KEPT_BYTES):
+            del self._sizes[self._suites.popitem(last=False)[0]]
 
     def _judge(self, order: dict[str, Any]) -> Finding:
         suite = self._suites[order["key"]]
@@ -92,7 +94,7 @@ class Tester:
         return not remote.run.over
 
     def _report(self, job: int, finding: Finding) -> None:
-        row = {"job": job, **finding._asdict()}
+        row = {"job": job, **finding._asdict(), "detail": readable(finding.detail)}
         self._findings.write(json.dumps(row).encode() + b"\n")
         self._findings.flush()
 

@@ -40,15 +40,21 @@ def find(evidence: Evidence, tally: Tally, *, total: int, seconds: float, loaded
 def _outcome(
     evidence: Evidence, tally: Tally, total: int, seconds: float, *, loaded: bool, finished: bool
 ) -> tuple[Outcome, str]:
-    everything = finished and loaded and tally.passed == total > 0
+    if evidence.broken:
+        return Outcome.judge_error, evidence.broken
     if evidence.uncompiled:
         return Outcome.compile_error, evidence.detail
     if evidence.stop in _STOPS:
         return _STOPS[evidence.stop], evidence.detail
     if evidence.used > seconds:
         return Outcome.timeout, f"used {evidence.used:.2f} of {seconds:g} CPU seconds"
-    if everything:
+    if finished and loaded and tally.passed == total > 0:
         return Outcome.all_tests_passed, ""
+    return _failure(evidence, tally, loaded=loaded, finished=finished)
+
+
+def _failure(evidence: Evidence, tally: Tally, *, loaded: bool, finished: bool) -> tuple[Outcome, str]:
+    """Why a program within its limits did not pass everything."""
     if evidence.starved:
         return Outcome.memory_limit, "MemoryError"
     if evidence.full:
@@ -68,6 +74,11 @@ def _ending(evidence: Evidence, tally: Tally) -> str:
     """Why a process that nobody stopped is gone."""
     status = describe_status(evidence.status)
     return f"the process {status} after {tally.passed} passed tests" if tally.passed else f"the process {status}"
+
+
+def readable(text: str) -> str:
+    """A detail that is safe to print anywhere: it may quote what the program said, so control characters become escapes."""
+    return "".join(c if c.isprintable() else " " if c in "\n\t" else c.encode("unicode_escape").decode() for c in text)[:500]
 
 
 def crashed_in_memory(evidence: Evidence, memory_mb: int) -> bool:

@@ -1,8 +1,8 @@
 """Plain typed values as bytes, and the frames that carry them between the tester and a candidate.
 
 Only values cross, never code and never pickles. Exact types survive: `True` is not 1, a tuple is not a list, -0.0, NaN, lone
-surrogates and integers of any size come back as they were. A frame is `nonce, length, JSON`; the nonce is fresh for each run, so
-a frame of an earlier run is refused.
+surrogates and integers of any size come back as they were. A frame is `nonce, length, JSON`; the nonce is fresh for each run,
+so a frame of an earlier run is refused.
 """
 
 import json

@@ -5,34 +5,45 @@ Run by the engine as `python -s -c BOOT`. It raises nothing upwards: a worker th
 
 import json
 import os
-import shutil
+import resource
 import signal
 import socket
 import sys
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
+from typing import Any
 
-from rrtf.judge import jail, linux
-from rrtf.judge.settings import Isolation
-from rrtf.judge.tester import Tester
+from rrtf.judge import jail, linux, lower
+from rrtf.judge.confine import MEMORY
+from rrtf.judge.walls import Walls
 from rrtf.judge.zygote import Zygote
 
-SCRATCH_MB = 64
+TESTER_BYTES = 4 << 30  # a value of a candidate must not eat the machine where it is compared
+# modules that programs often start with, loaded once for all of them
+WARM = ("bisect", "collections", "copy", "functools", "heapq", "itertools", "math", "operator", "re", "string", "typing")
+BOOT = (
+    "import sys; sys.path[0] = sys.argv[1]; from rrtf.judge.worker import main; sys.path.pop(0); main(sys.argv[2], sys.argv[1])"
+)
 
 
-def main(isolation: str) -> None:
-    """Build both halves in the tier `isolation` and serve until the engine closes stdin."""
+def main(tier: str, root: str) -> None:
+    """Build both halves in the given tier and serve until the engine closes stdin. `root` is where this package lies."""
     sys.argv = sys.orig_argv = ["solution.py"]  # no path of this machine, and what fileinput expects of a script
+    for name in WARM:
+        __import__(name)
     if linux.AVAILABLE:
         linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
     control, theirs = socket.socketpair()
-    start = _in_namespaces if isolation == Isolation.namespaces.value else _in_processes
+    children: list[int] = []
     try:
-        children = [start(lambda walls, scratch: _zygote(theirs, control, walls, scratch))]
-        children += [start(lambda walls, scratch: _tester(control, theirs, isolation))]
+        # the zygote first: it must stay small, because every candidate is a copy of it
+        children.append(_start(tier, lambda walls: _zygote(theirs, control, walls)))
+        sys.path.insert(0, root)  # while the tester's files are still in sight
+        from rrtf.judge.tester import Tester
+
+        sys.path.pop(0)
+        children.append(_start(tier, lambda walls: _tester(control, theirs, walls, Tester)))
     except OSError as error:
-        _say({"refused": str(error)})
+        os.write(1, json.dumps({"refused": str(error)}).encode() + b"\n")
         sys.exit(3)
     control.close()
     theirs.close()
@@ -46,51 +57,27 @@ def main(isolation: str) -> None:
     os._exit(0)
 
 
-def _zygote(theirs: socket.socket, control: socket.socket, walls: jail.Jail | None, scratch: str) -> None:
+def _start(tier: str, inside: Callable[[Walls], None]) -> int:
+    return jail.enter(inside) if tier == "namespaces" else lower.enter(inside, landlocked=tier == "landlock")
+
+
+def _zygote(theirs: socket.socket, control: socket.socket, walls: Walls) -> None:
     control.close()
-    null = os.open(os.devnull, os.O_RDWR)
-    os.dup2(null, 0)
-    os.dup2(null, 1)
-    Zygote(theirs, walls, scratch).serve()
+    _leave_streams()
+    Zygote(theirs, walls).serve()
 
 
-def _tester(control: socket.socket, theirs: socket.socket, isolation: str) -> None:
+def _tester(control: socket.socket, theirs: socket.socket, walls: Walls, make: Any) -> None:
     theirs.close()
     orders, findings = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
-    _say({"ready": isolation})
+    walls.close_in(False)
+    resource.setrlimit(MEMORY, (TESTER_BYTES, TESTER_BYTES))
+    os.write(1, json.dumps({"ready": walls.tier}).encode() + b"\n")
+    _leave_streams()
+    make(control, orders, findings).serve()
+
+
+def _leave_streams() -> None:
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)
     os.dup2(null, 1)
-    Tester(control, orders, findings).serve()
-
-
-def _say(message: dict[str, str]) -> None:
-    os.write(1, json.dumps(message).encode() + b"\n")
-
-
-Inside = Callable[["jail.Jail | None", str], None]
-
-
-def _in_namespaces(inside: Inside) -> int:
-    return jail.enter(scratch_mb=SCRATCH_MB, inside=lambda walls: inside(walls, "/tmp"))
-
-
-def _in_processes(inside: Inside) -> int:
-    """The lower tier: a plain child that adopts orphans, with a scratch folder of its own."""
-    child = os.fork()
-    if child:
-        return child
-    if linux.AVAILABLE:
-        linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
-        linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)
-        linux.prctl(linux.PR_SET_DUMPABLE, 0)
-    scratch = tempfile.mkdtemp(prefix="rrtf-judge-")
-    try:
-        inside(None, scratch)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-        os._exit(0)
-
-
-BOOT = "import sys; sys.path[0] = sys.argv[1]; from rrtf.judge.worker import main; sys.path.pop(0); main(sys.argv.pop())"
-ROOT = str(Path(__file__).parents[2])

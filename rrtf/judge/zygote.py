@@ -14,18 +14,20 @@ import socket
 import time
 from typing import Any, NoReturn
 
-from rrtf.judge import candidate, jail
+from rrtf.judge import candidate
 from rrtf.judge.census import Census, descendants
-from rrtf.judge.confine import CHANNEL, Limits, confine, take_streams
+from rrtf.judge.confine import CHANNEL, Limits, confine, prepare, take_streams
+from rrtf.judge.walls import Walls
 
 TICK = 0.05  # seconds between two looks at a running candidate; one that ends sooner is never looked at
+UNCONFINED = "rrtf could not confine the candidate: "
 
 
 class Zygote:
-    """Serves `run` orders from the tester over `control`; each order brings four descriptors: stdin, stdout, stderr, channel."""
+    """Serves `run` orders from the tester; each brings four descriptors: stdin, stdout, stderr, channel."""
 
-    def __init__(self, control: socket.socket, walls: jail.Jail | None, scratch: str) -> None:
-        self._control, self._walls, self._scratch = control, walls, scratch
+    def __init__(self, control: socket.socket, walls: Walls) -> None:
+        self._control, self._walls = control, walls
         self._wake, wake = os.pipe()
         os.set_blocking(self._wake, False)
         os.set_blocking(wake, False)
@@ -38,6 +40,7 @@ class Zygote:
 
     def serve(self) -> NoReturn:
         """Until the tester is gone."""
+        prepare(self._walls)
         gc.collect()
         gc.freeze()  # pages that the collector never touches stay shared with every fork
         while True:
@@ -52,25 +55,28 @@ class Zygote:
 
     def _run(self, limits: Limits, descriptors: list[int]) -> None:
         started = time.monotonic()
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError as error:  # no memory or no process left on this machine
+            self._send({"end": True, "status": None, "killed": "", "cpu": 0, "peak": 0, "wall": 0, "broken": f"fork: {error}"})
+            return
         if pid == 0:
             self._become_candidate(limits, descriptors)
         for descriptor in descriptors:
             os.close(descriptor)
         report = self._watch(pid, limits)
-        self._sweep()
-        if self._walls is not None:
-            jail.wipe_scratch(self._walls)
+        self._walls.wipe()
         report["wall"] = time.monotonic() - started
         self._send(report)
 
     def _become_candidate(self, limits: Limits, descriptors: list[int]) -> NoReturn:
         try:
+            self._walls.close_in(True)
             take_streams(*descriptors)
-            confine(limits, jail=self._walls, scratch=self._scratch)
+            confine(limits, self._walls)
         except BaseException as error:  # noqa: B036 - whatever it is, no program may run after it
-            os.write(2, f"rrtf: could not confine the candidate: {error}".encode())
-            os._exit(97)
+            os.write(2, f"{UNCONFINED}{error}".encode())
+            os._exit(1)
         candidate.main(CHANNEL)
 
     def _watch(self, pid: int, limits: Limits) -> dict[str, Any]:
@@ -81,9 +87,8 @@ class Zygote:
             ready = self._poll.poll(TICK * 1000)
             if any(descriptor == self._wake for descriptor, _ in ready):
                 os.read(self._wake, 4096)
-            ended = census.reap()
-            if pid in ended:
-                report["status"] = ended[pid]
+            census.reap()
+            if census.status is not None:
                 break
             if any(descriptor != self._wake for descriptor, _ in ready):
                 if not self._control.recv(1 << 16):
@@ -96,37 +101,26 @@ class Zygote:
                 if look["memory"] > limits.memory:
                     report["killed"] = "memory"
                     break
-        self._kill_everyone()
-        ended = census.reap(wait=True)
-        if report["status"] is None:
-            report["status"] = ended.get(pid)
+        self._end_everyone(census)
+        report["status"] = census.status
         return report | census.totals()
 
-    def _kill_everyone(self) -> None:
-        """Everything the candidate started; as PID 1 that is everything there is."""
-        if os.getpid() == 1:
+    def _end_everyone(self, census: Census) -> None:
+        """Kill and reap until this process has no child left: as PID 1, or as the one that adopts orphans, that is all."""
+        alone = os.getpid() == 1
+        while census.reap():
             try:
-                os.kill(-1, signal.SIGKILL)
+                if alone:
+                    os.kill(-1, signal.SIGKILL)
+                else:
+                    for pid in descendants():
+                        os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
-                pass
-            return
-        for _ in range(200):
-            alive = descendants()
-            if not alive:
-                return
-            for pid in alive:
-                try:
-                    os.kill(pid, signal.SIGKILL)
-                except ProcessLookupError:
-                    pass
+                continue
+            census.reap(wait=alone)
 
     def _sweep(self) -> None:
-        self._kill_everyone()
-        while True:
-            try:
-                os.waitpid(-1, 0)
-            except ChildProcessError:
-                return
+        self._end_everyone(Census(0))
 
     def _send(self, message: dict[str, Any]) -> None:
         try:

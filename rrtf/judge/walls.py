@@ -1,0 +1,17 @@
+"""What every tier tells a worker about its walls."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+
+class Walls(NamedTuple):
+    """The tier's name, where candidates may write, the user they become (None: no other), and how to empty their folder.
+
+    `close_in` is what a process inside still has to do to shut itself in; it is told whether it is a candidate.
+    """
+
+    tier: str
+    scratch: str
+    uid: int | None
+    wipe: Callable[[], None]
+    close_in: Callable[[bool], None] = lambda candidate: None
