@@ -26,6 +26,7 @@ from rrtf.sampling.settings import (
     Source,
     Vllm,
 )
+from rrtf.store import digest
 from rrtf.training.settings import Adapter, Batching, Loss, Optim, Trainer
 
 
@@ -119,6 +120,15 @@ def register() -> None:
     for group, schemas in groups.items():
         for name, node in schemas.items():
             store.store(group=group, name=name, node=node)
+
+
+def short(name: str) -> str:
+    """A folder's name that a file system takes (255 bytes at most): a long one ends in its digest. For sweep folders."""
+    return name if len(name.encode()) <= 180 else f"{name.encode()[:160].decode(errors='ignore')}~{digest(name)}"
+
+
+# at import, because the workers of Hydra's launchers import this and call nothing
+OmegaConf.register_new_resolver("short", short, replace=True)
 
 
 def build(config: DictConfig) -> Settings:
