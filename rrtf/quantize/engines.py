@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from queue import Queue
 from threading import Thread
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from rrtf.checkpoints import is_ctranslate2
 from rrtf.errors import MissingDataError, UserError
@@ -28,6 +28,7 @@ class Draw(NamedTuple):
     seed: int = 0
 
 
+@runtime_checkable
 class Engine(Protocol):
     """A loaded model with its tokenizer."""
 
