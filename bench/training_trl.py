@@ -35,6 +35,7 @@ def trl_step(model: Any, prompt: int) -> Callable[[], None]:
     trainer = DPOTrainer(
         model=model, args=settings, train_dataset=Dataset.from_list([row] * GROUPS), processing_class=bytes_tokenizer()
     )
+    trainer.current_gradient_accumulation_steps = 1  # what trainer.train() would set
     inputs = next(iter(trainer.get_train_dataloader()))
 
     def step() -> None:
