@@ -174,8 +174,8 @@ def _spread(values: Sequence[float]) -> Spread:
 
 
 def flat(found: Measured) -> dict[str, Any]:
-    """The medians under one name each, as a run's row keeps them."""
+    """The medians as MODEL/NUMBER, the names that Table 4 is drawn from."""
     spreads = ("ms_per_token", "prompt_tokens_per_second", "tokens_per_second_8", "tokens_per_second_32")
     numbers = {name: getattr(found, name).median for name in spreads}
     numbers |= {name: getattr(found, name) for name in ("weights_mb", "loaded_mb", "memory_mb", "memory_32_mb")}
-    return {f"quantize/{found.name}/{name}": value for name, value in numbers.items()}
+    return {f"{found.name}/{name}": value for name, value in numbers.items()}
