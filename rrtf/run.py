@@ -16,6 +16,8 @@ from rrtf.pipeline import Plan, plan
 from rrtf.plan import Stage, Step, execute, show
 from rrtf.quantize.agreement import Agreement
 from rrtf.quantize.measure import Measured, flat
+from rrtf.quantize.support import refuse
+from rrtf.quantize_steps import checkpoint_of
 from rrtf.records import Group, Judged, Problem, to_row
 from rrtf.report.drawing import save
 from rrtf.report.logs import RunLogs

@@ -138,7 +138,8 @@ def test_beams_find_a_likelier_answer_than_greedy(tmp_path):
 
     def score(engine, text, answer):
         ids, whole = engine.writer.ids(text), engine.writer.ids(text + answer)
-        logits = model(torch.tensor([whole])).logits[0].log_softmax(-1)
+        with torch.no_grad():
+            logits = model(torch.tensor([whole])).logits[0].log_softmax(-1)
         return sum(float(logits[place - 1, whole[place]]) for place in range(len(ids), len(whole)))
 
     beams = generator(folder, num_beams=4, n=1, temperatures=[0.0], max_new_tokens=6)

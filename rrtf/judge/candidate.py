@@ -21,6 +21,9 @@ from rrtf.judge.confine import open_streams
 from rrtf.judge.exchange import Classes, Inbox, Outbox
 from rrtf.judge.wire import TooLarge, Unsendable
 
+# what `dict.keys()`, `.values()` and `.items()` return
+VIEWS: Any = (type({}.keys()), type({}.values()), type({}.items()))
+
 ITERATOR_CHUNK = 1000
 
 
@@ -198,10 +201,12 @@ class Runtime:
             rest = len(self._handles) if len(items) == ITERATOR_CHUNK else None
             self._handles.append(value)
             return {"g": [[self._outbox().pack(item) for item in items], rest]}
-        if isinstance(value, (type({}.keys()), type({}.values()), type({}.items()))):
+        if isinstance(value, VIEWS):
             return {"g": [[self._outbox().pack(item) for item in value], None]}
-        if isinstance(value, type) and getattr(builtins, value.__name__, None) is value:
-            return {"bi": value.__name__}
+        if isinstance(value, type):
+            kind: type = value
+            if getattr(builtins, kind.__name__, None) is kind:
+                return {"bi": kind.__name__}
         self._handles.append(value)
         sort = "class" if isinstance(value, type) else "function" if callable(value) else "object"
         name = getattr(value, "__name__", type(value).__name__)

@@ -7,13 +7,14 @@ import sys
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from rrtf.errors import InfrastructureError
 from rrtf.judge import pool
 from rrtf.judge.settings import Engine, Judge
+from rrtf.judge.tasks import Job as Job
+from rrtf.judge.tasks import Task, check_errors
 from rrtf.records import Outcome, Problem, TestKind, Trust, Verdict, from_row, to_row
 from rrtf.store import Log, digest
 
@@ -23,29 +24,6 @@ LOOKAHEAD = 256  # waiting programs among which a worker finds one of a problem 
 AHEAD = 2  # orders a worker holds, so that it never waits for the engine
 REMEMBERED = 50_000  # verdicts kept for deduplication within a run
 PATIENCE = 60.0  # seconds a worker may need beyond 60 times the CPU limit before it counts as stuck
-
-
-class Job(NamedTuple):
-    """One program to judge; "" means that no code was found in the response."""
-
-    problem: Problem
-    program: str
-
-
-@dataclass(eq=False)
-class Task:
-    """One program under way, and every place in the output that waits for it."""
-
-    key: str
-    problem: Problem
-    tests: str
-    program: str
-    seconds: float
-    verdict: Verdict | None = None
-    attempts: int = 0
-    alone: bool = False
-    scaled: bool = False
-    measures: "list[Task]" = field(default_factory=list)  # for a reference: the tasks that wait for its time
 
 
 def judge(
@@ -71,18 +49,10 @@ def judge(
             if progress is not None:
                 progress(count)
             if count >= 100:
-                _check_errors(errors, count, settings, stream.last_error)
-        _check_errors(errors, count, settings, stream.last_error)
+                check_errors(errors, count, settings, stream.last_error)
+        check_errors(errors, count, settings, stream.last_error)
     finally:
         stream.close()
-
-
-def _check_errors(errors: int, count: int, settings: Judge, reason: str) -> None:
-    if errors > settings.max_judge_errors * count:
-        raise InfrastructureError(
-            f"{errors} of {count} verdicts are judge errors (judge.max_judge_errors allows a share of "
-            f"{settings.max_judge_errors:g}); the last one: {reason}"
-        )
 
 
 class _Stream:

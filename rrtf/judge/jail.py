@@ -2,8 +2,8 @@
 
 `enter` starts a process that is PID 1 of its own PID, network, IPC, UTS, mount and user namespaces, with a root made of
 read-only views of the interpreter and the system's libraries, an empty /tmp and no network. Between it and the caller stands
-a keeper, which shares the mounts but not the process ids: it empties the scratch folders when asked, and when it dies the kernel kills
-PID 1, and with it everything inside.
+a keeper, which shares the mounts but not the process ids: it empties the scratch folders when asked, and when it dies the
+kernel kills PID 1, and with it everything inside.
 """
 # ruff: noqa: PTH103, PTH110, PTH112, PTH114, PTH115, PTH120, PTH123, PTH208, PTH211
 # pathlib would be loaded into every candidate

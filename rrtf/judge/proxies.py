@@ -5,11 +5,12 @@ value of the tests: `==` against anything but another object of the candidate is
 """
 
 import builtins
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from rrtf.judge import wire
 from rrtf.judge.exchange import Classes, Inbox, Outbox
+from rrtf.judge.fields import Fields as Fields
 from rrtf.judge.run import Gone, Run
 from rrtf.judge.wire import Unsendable, Violation
 
@@ -48,7 +49,9 @@ class Remote:
         outbox = Outbox(self._classes, self._own)
         packed = outbox.pack(list(arguments))
         named = {name: outbox.pack(value) for name, value in keywords.items()}
-        mutable = any(type(value) not in _SCALARS for value in (*arguments, *keywords.values()))
+        # a handle changes where it lives; asking for it back would draw from an iterator a second time
+        given = (value for value in (*arguments, *keywords.values()) if not isinstance(value, Thing))
+        mutable = any(type(value) not in _SCALARS for value in given)
         request = {"op": operation, "a": packed, "k": named, "o": outbox.table(), "mutable": mutable}
         return self._received(self.run.ask(request), list(arguments), keywords, outbox.objects)
 
@@ -278,29 +281,3 @@ class Iterated:
         return kind in (list, tuple, set, frozenset) and bool(kind(self) == other)
 
     __hash__ = object.__hash__
-
-
-class Fields:
-    """A dataclass of the candidate, by its name and fields; equal to a dataclass of that name with equal fields."""
-
-    def __init__(self, name: str, fields: Mapping[str, Any]) -> None:
-        self._name, self._fields = name, dict(fields)
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_") or name not in self._fields:
-            raise AttributeError(name)
-        return self._fields[name]
-
-    def __eq__(self, other: object) -> bool:
-        if isinstance(other, Fields):
-            return self._name == other._name and self._fields == other._fields
-        known = getattr(type(other), "__dataclass_fields__", None)
-        return (
-            known is not None and type(other).__name__ == self._name and {n: getattr(other, n) for n in known} == self._fields
-        )
-
-    def __hash__(self) -> int:
-        return hash((self._name, tuple(self._fields.items())))
-
-    def __repr__(self) -> str:
-        return f"{self._name}({', '.join(f'{name}={value!r}' for name, value in self._fields.items())})"

@@ -4,15 +4,16 @@ import contextlib
 import json
 import os
 import select
-import signal
 import socket
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 from rrtf.judge import wire
 from rrtf.judge.confine import Limits
+from rrtf.judge.evidence import Bounds as Bounds
+from rrtf.judge.evidence import Evidence as Evidence
+from rrtf.judge.evidence import describe_status as describe_status
 from rrtf.judge.wire import Violation
 from rrtf.judge.zygote import send_order
 
@@ -25,41 +26,6 @@ TOTAL = 16  # all values of a run together may be this many times the largest si
 
 class Gone(Exception):
     """The candidate can't answer any more; the evidence says why."""
-
-
-class Bounds(NamedTuple):
-    """What a run may use: CPU seconds, MiB of memory, MiB of output, processes."""
-
-    seconds: float
-    memory_mb: int
-    output_mb: int
-    processes: int
-
-
-@dataclass
-class Evidence:
-    """What happened to one process, as seen from outside it."""
-
-    stop: str = ""  # why the tester ended it: timeout, output, memory, violation; "" when it did not have to
-    detail: str = ""
-    status: int | None = None  # wait status, where it ended by itself
-    uncompiled: bool = False
-    raised: str = ""  # the exception type that ended loading
-    full: bool = False  # a write failed because the scratch or the file size limit was reached
-    broken: str = ""  # the judge could not even start it
-    starved: bool = False  # some exception was a MemoryError
-    cpu: float = 0.0
-    start_cpu: float = 0.0
-    wall: float = 0.0
-    peak_mb: float = 0.0
-    busy: bool = False
-    output: bytearray = field(default_factory=bytearray)
-    errors: bytearray = field(default_factory=bytearray)
-
-    @property
-    def used(self) -> float:
-        """CPU seconds of the program itself: without the start and the imports made for it."""
-        return max(0.0, self.cpu - self.start_cpu)
 
 
 class Run:
@@ -298,14 +264,3 @@ class Run:
             self.stop("timeout", f"idle for more than {limit + 1:g} seconds")
         elif now - self._began > 30 * limit + 30:
             self.stop("timeout", f"running for more than {30 * limit + 30:g} seconds")
-
-
-def describe_status(status: int | None) -> str:
-    """A wait status in words."""
-    if status is None:
-        return "ended"
-    if os.WIFSIGNALED(status):
-        number = os.WTERMSIG(status)
-        names = {member.value: member.name for member in signal.Signals}
-        return f"killed by {names.get(number, f'signal {number}')}"
-    return f"exited with status {os.WEXITSTATUS(status)}"

@@ -127,7 +127,8 @@ _DANGLING = frozenset({"the", "a", "an", "and", "or", "of", "to", "in", "with", 
 _VERSIONS = "(?:version|test|task|prompt|problem|question|instruction)"
 _LEAKS = re.compile(
     rf"\b(?:the )?(?:given|original|rewritten|evolved|revised) {_VERSIONS}\b"
-    rf"|\b(?:the|this) (?:modified|updated|new|harder) {_VERSIONS}\b|#\s?(?:given|rewritten|new|evolved|correct(?:ed)? solution)\b"
+    rf"|\b(?:the|this) (?:modified|updated|new|harder) {_VERSIONS}\b"
+    rf"|#\s?(?:given|rewritten|new|evolved|correct(?:ed)? solution)\b"
     rf"|\b(?:harder|more difficult|more challenging) {_VERSIONS}\b"
     rf"|\bmake (?:it|the {_VERSIONS}) (?:a bit |more |even )?(?:harder|difficult|challenging)\b"
     r"|\b(?:constraint|requirement)s? (?:has|have|was|were) (?:been )?(?:added|replaced)\b"

@@ -39,7 +39,7 @@ def parse(source: str, what: str) -> ast.Module:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # "\d" in a published program is not our user's warning
             return ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+    except (SyntaxError, ValueError, RecursionError, MemoryError, SystemError) as error:
         raise ValueError(f"{what} is not valid Python: {error}") from None
 
 

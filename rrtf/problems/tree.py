@@ -23,7 +23,7 @@ def parse(program: str) -> ast.Module | None:
         warnings.simplefilter("ignore")  # "\d" in somebody's program is not our user's warning
         try:
             return ast.parse(program)
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
+        except (SyntaxError, ValueError, RecursionError, MemoryError, SystemError):
             return None
 
 

@@ -49,5 +49,6 @@ def convert_ctranslate2(
 def _keep_configuration(source: Path, target: Path) -> None:
     """Add the source's configuration to CTranslate2's, so that transformers knows the folder's architecture and context."""
     file = target / "config.json"
-    own = json.loads(file.read_text())
+    # CTranslate2 reads strings where its converter writes null for a token that the tokenizer does not have
+    own = {name: "" if value is None else value for name, value in json.loads(file.read_text()).items()}
     file.write_text(json.dumps(json.loads((source / "config.json").read_text()) | own, indent=1) + "\n")

@@ -1,6 +1,7 @@
 """Tables 2 and 3 as pictures: the paper's models that its authors ran, beside ours with intervals."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -20,9 +21,15 @@ Bar = tuple[str, float, tuple[float, float] | None]
 def sampling_figure(found: Sequence[RunRow]) -> Figure:
     """Table 2: a panel a k."""
     figure = canvas(10.5, 3.4)
-    for axes, k in zip(figure.subplots(1, 3), (1, 10, 100), strict=True):
+    panels: Any = figure.subplots(1, 3)
+    for axes, k in zip(panels, (1, 10, 100), strict=True):
         own = [row for row in TABLE_2 if row.run_by_authors]
-        printed = {1: [r.pass_at_1 for r in own], 10: [r.pass_at_10 for r in own], 100: [r.pass_at_100 for r in own]}[k]
+        columns: dict[int, list[float | None]] = {
+            1: [r.pass_at_1 for r in own],
+            10: [r.pass_at_10 for r in own],
+            100: [r.pass_at_100 for r in own],
+        }
+        printed = columns[k]
         bars: list[Bar] = [(row.model, value, None) for row, value in zip(own, printed, strict=True) if value is not None]
         _bars(axes, f"HumanEval pass@{k}", bars, _ours(found, "humaneval", k))
     return figure

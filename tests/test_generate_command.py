@@ -1,0 +1,95 @@
+"""rrtf-generate from the outside: what it prints, and what it says of mistakes."""
+
+import io
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from training_models import checkpoint, tokenizer
+
+from rrtf.generate_command import main, pieces, until
+from rrtf.quantize.convert import quantize
+from rrtf.quantize.settings import Method, Quantization
+
+PLAIN = ["--plain", "--max-new-tokens", "10", "--threads", "1"]
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A tiny random model, and the same in CTranslate2's format."""
+    root = tmp_path_factory.mktemp("generate")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(root / "cache"))
+        checkpoint(root / "model")
+        return root / "model", quantize(root / "model", Quantization(method=Method.ct2_float32), out=root / "small")
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def test_every_format_writes_the_same(folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    texts = []
+    for folder in folders:
+        assert main([str(folder), "def add(a, b):", *PLAIN]) == 0
+        out = capsys.readouterr()
+        texts.append(out.out)
+        assert "14 prompt tokens" in out.err and "loaded in" in out.err
+    assert texts[0] == texts[1] and texts[0].strip()
+    assert main([str(folders[1]), "def add(a, b):", *PLAIN, "--quiet", "--stop", texts[0][2]]) == 0
+    out = capsys.readouterr()
+    assert out.out == texts[0][: texts[0].index(texts[0][2])] + "\n" and out.err == ""
+
+
+def test_the_prompt_may_be_piped_in(
+    folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main([str(folders[1]), "def add(a, b):", *PLAIN]) == 0
+    said = capsys.readouterr().out
+    monkeypatch.setattr("sys.stdin", io.StringIO("def add(a, b):\n"))
+    assert main([str(folders[1]), *PLAIN]) == 0
+    assert capsys.readouterr().out == said
+    monkeypatch.setattr("sys.stdin", io.StringIO("\n"))
+    assert main([str(folders[1]), *PLAIN]) == 2
+    assert "the standard input is empty" in capsys.readouterr().err
+
+
+def test_all_mistakes_are_said_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    wrong = ["--max-new-tokens", "0", "--temperature", "9", "--top-p", "0", "--threads", "-1", "--stop", ""]
+    assert main(["nowhere/at-all", "x", *wrong]) == 2
+    said = capsys.readouterr().err
+    assert all(name in said for name in ("--max-new-tokens", "--temperature", "--top-p", "--threads", "--stop"))
+
+
+def test_a_checkpoint_that_is_not_there_is_status_two(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main([str(tmp_path / "none"), "x"]) == 2
+    (tmp_path / "empty").mkdir()
+    assert main([str(tmp_path / "empty"), "x"]) == 2
+    assert "no config.json" in capsys.readouterr().err
+
+
+def test_a_system_message_needs_a_template(folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(folders[0]), "x", "--system", "Be brief."]) == 2
+    assert "chat template" in capsys.readouterr().err
+
+
+@given(st.text(min_size=0, max_size=30))
+def test_text_grows_by_whole_characters(text: str) -> None:
+    core = tokenizer()
+    ids = core(text, add_special_tokens=False)["input_ids"]
+    parts = list(pieces(core, iter(ids)))
+    assert "".join(parts) == text
+    if "\ufffd" not in text:
+        assert not any("\ufffd" in part for part in parts)
+
+
+@given(st.lists(st.text("abc", max_size=4), max_size=8), st.lists(st.text("abc", min_size=1, max_size=3), max_size=3))
+def test_text_ends_before_the_first_stop(texts: list[str], stops: list[str]) -> None:
+    whole = "".join(texts)
+    ends = [whole.index(stop) for stop in stops if stop in whole]
+    said = "".join(until(iter(texts), stops))
+    # what a stop text that ends earlier cuts off can hide an overlapping one that began before it
+    assert whole.startswith(said) and not any(stop in said for stop in stops)
+    assert said == whole if not ends else len(said) >= min(ends)
