@@ -54,7 +54,7 @@ def _source(base: Model, settings: Quantization, step: Step) -> Source:
     profile = base.source.profile
     if settings.gptq:
         return HuggingFace(checkpoint=str(step.path), profile=profile)
-    return CTranslate2(checkpoint=str(step.path), compute_type=settings.method.value.removeprefix("ct2_"), profile=profile)
+    return CTranslate2(checkpoint=str(step.path), compute_type="default", profile=profile)
 
 
 def _calibration(settings: Quantization, *, problems: Step, ranked: Step | None, benchmarks: Sequence[Step]) -> list[str]:

@@ -104,6 +104,7 @@ def run_row(settings: Settings, planned: Plan, *, cached: Collection[str]) -> Ru
     return RunRow(
         experiment=settings.name,
         seed=settings.seed,
+        scale=settings.scale,
         settings=to_row(dataclasses.asdict(settings)),
         digests={f"{step.stage.value}: {step.title}": step.key for step in planned.steps},
         scores=tuple(
@@ -136,7 +137,7 @@ def _measured(planned: Plan) -> dict[str, float]:
     for step in planned.agreements:
         for agreement in read_records(Agreement, step.path) if step.done else ():
             for name in ("drift", "drift_size", "same_text", "first_difference", "effect", "p"):
-                numbers[f"quantize/{agreement.name}/{name}"] = getattr(agreement, name)
+                numbers[f"{agreement.name}/{name}"] = getattr(agreement, name)
     return numbers
 
 
