@@ -74,7 +74,7 @@ def main() -> None:
     arguments = parser.parse_args()
     counts: dict[tuple[str, str], list[int]] = {}
     differences: list[dict[str, Any]] = []
-    for label, verdict in judged(arguments.data, Judge(time_limit=10)):
+    for label, verdict in judged(arguments.data, Judge(time_limit=10.0)):
         count = counts.setdefault((label.group, label.model), [0, 0])
         count[0] += 1
         if differs(label, verdict):

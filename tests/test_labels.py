@@ -51,7 +51,7 @@ def stub(problem: Problem, result: str) -> str:
 def not_as(wanted: bool, problems: Iterable[Problem], programs: Iterable[str]) -> list[str]:
     """Task ids whose program passes (or fails) where it should not."""
     jobs = [Job(problem, program) for problem, program in zip(problems, programs, strict=True)]
-    verdicts = judge(jobs, Judge(time_limit=10, max_judge_errors=1.0))
+    verdicts = judge(jobs, Judge(time_limit=10.0, max_judge_errors=1.0))
     return [v.task_id for v in verdicts if (v.outcome is Outcome.all_tests_passed) is not wanted]
 
 
@@ -94,7 +94,7 @@ def test_stubs_pass_nothing(shared: Path, name: str, result: str) -> None:
 def test_recorded_labels_are_reproduced(shared: Path) -> None:
     total, different = Counter[str](), Counter[str]()
     unexplained = []
-    for label, verdict in MEASURE["judged"](shared, Judge(time_limit=10)):
+    for label, verdict in MEASURE["judged"](shared, Judge(time_limit=10.0)):
         total[label.group] += 1
         if MEASURE["differs"](label, verdict):
             different[label.group] += 1

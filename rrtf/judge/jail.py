@@ -22,6 +22,8 @@ SPACES |= linux.CLONE_NEWUTS
 SCRATCH = ("/tmp", "/dev/shm")
 SCRATCH_OPTIONS = "size=64m,nr_inodes=4096,mode=1777"
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/nix/store", "/etc/ld.so.cache", "/etc/localtime")
+# where what lies in a scratch folder (an environment under /tmp) is really mounted; the scratch holds links to it
+ASIDE = "/shown"
 DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 LINKS = {f"/dev/{name}": f"/proc/self/fd/{number}" for number, name in enumerate(("stdin", "stdout", "stderr"))}
 LINKS["/dev/fd"] = "/proc/self/fd"
@@ -93,29 +95,32 @@ def _keep(channel: socket.socket, inside: Callable[[Walls], None]) -> None:
         linux.unshare(SPACES)
         channel.send(b"unshared")
         uid = INSIDE_UID if channel.recv(1) == b"2" else None
+        shown = visible_paths()
         ours, theirs = socket.socketpair()
         if os.fork() == 0:
             ours.close()
-            _be_first(channel, theirs, uid, inside)
+            _be_first(channel, theirs, uid, shown, inside)
         channel.close()
         theirs.close()
         while ours.recv(1):
-            _mount_scratch(again=True)
+            _mount_scratch(shown, again=True)
             ours.send(b"w")
     except OSError as error:
         channel.send(str(error).encode()[:4000])
     os._exit(0)
 
 
-def _be_first(channel: socket.socket, keeper: socket.socket, uid: int | None, inside: Callable[[Walls], None]) -> None:
+def _be_first(
+    channel: socket.socket, keeper: socket.socket, uid: int | None, shown: list[str], inside: Callable[[Walls], None]
+) -> None:
     def wipe() -> None:
-        if any(os.listdir(path) for path in SCRATCH):
+        if any(map(_covered, shown)) or any(os.listdir(path) for path in SCRATCH):
             keeper.send(b"w")
             keeper.recv(1)
 
     try:
         linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
-        _build_root()
+        _build_root(shown)
         linux.prctl(linux.PR_SET_DUMPABLE, 0)
         if uid is None:
             linux.drop_capabilities()
@@ -140,14 +145,13 @@ def visible_paths() -> list[str]:
     return kept
 
 
-def _build_root() -> None:
+def _build_root(paths: list[str]) -> None:
     linux.mount("none", "/", None, linux.MS_REC | linux.MS_PRIVATE)
-    paths = visible_paths()
     free = (p for p in ("/mnt", "/media", "/srv", "/opt", "/tmp") if os.path.isdir(p))
     base = next(p for p in free if not any(path.startswith(p) for path in paths))
     linux.mount("tmpfs", base, "tmpfs", QUIET, "size=1m,mode=755")
     for path in paths:
-        _show(path, base + path)
+        _show(path, base + (ASIDE + path if _covered(path) else path))
     for path in DEVICES:
         _bind(path, base + path)
     for name, target in LINKS.items():
@@ -160,9 +164,15 @@ def _build_root() -> None:
     for path in SCRATCH:
         os.makedirs(base + path)
     _hide_packages(base)
+    _hide_packages(base + ASIDE)
     linux.pivot_root(base)
     linux.mount("none", "/", None, linux.MS_REMOUNT | linux.MS_BIND | linux.MS_RDONLY | QUIET)
-    _mount_scratch()
+    _mount_scratch(paths)
+
+
+def _covered(path: str) -> bool:
+    """Whether `path` lies in a scratch folder, whose empty file system would hide it."""
+    return any(path.startswith(f"{scratch}/") for scratch in SCRATCH)
 
 
 def _show(path: str, target: str) -> None:
@@ -191,9 +201,12 @@ def _hide_packages(base: str) -> None:
                 linux.mount("tmpfs", target, "tmpfs", linux.MS_RDONLY, "size=4k")
 
 
-def _mount_scratch(*, again: bool = False) -> None:
+def _mount_scratch(shown: list[str], *, again: bool = False) -> None:
     """Empty writable folders, limited in bytes and files. `again`: whatever lies there goes with its whole file system."""
     for path in SCRATCH:
         if again:
             linux.unmount(path)
         linux.mount("tmpfs", path, "tmpfs", QUIET, SCRATCH_OPTIONS)
+    for path in filter(_covered, shown):
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        os.symlink(ASIDE + path, path)

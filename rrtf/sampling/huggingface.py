@@ -10,6 +10,7 @@ from transformers import AutoModelForCausalLM
 from transformers.utils import logging as transformers_logging
 
 from rrtf.errors import UserError
+from rrtf.sampling.attention import use_decoding_attention
 from rrtf.sampling.generate import Generate, plain_attention
 from rrtf.sampling.generator import Request, Response
 from rrtf.sampling.local import Writer, limits
@@ -32,8 +33,10 @@ class HuggingFaceGenerator:
         if decoding.num_beams > 1 or not plain_attention(config):
             self.decoder = Generate(self.model, self.writer, ends, decoding, rows=source.rows)
             return
-        if device.type == "cpu" and fast_bfloat16():
-            pack(self.model, rows=source.rows)
+        if device.type == "cpu":
+            use_decoding_attention(self.model)
+            if fast_bfloat16():
+                pack(self.model, rows=source.rows)
         most = decoding.max_new_tokens
         shape = Shape(decoding.top_p, decoding.top_k, most, source.rows, source.cache_mb << 20)
         self.decoder = Loop(self.model, self.writer, ends, shape)
