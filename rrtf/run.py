@@ -4,7 +4,7 @@ import dataclasses
 import time
 from collections.abc import Collection, Sequence
 from datetime import datetime, timezone
-from itertools import combinations
+from itertools import combinations, permutations
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +12,8 @@ from rich.console import Console
 
 from rrtf.evaluation.benchmarks import BenchmarkResult, by_task, score, values
 from rrtf.evaluation.comparison import compare
+from rrtf.evaluation.robustness import base_of, drop
+from rrtf.evaluation.settings import Variant
 from rrtf.pipeline import Plan, plan
 from rrtf.plan import Stage, Step, execute, show
 from rrtf.quantize.agreement import Agreement
@@ -110,7 +112,7 @@ def run_row(settings: Settings, planned: Plan, *, cached: Collection[str]) -> Ru
         scores=tuple(
             found for r in results for found in (*r.found.scores, *(s for group in r.found.groups.values() for s in group))
         ),
-        comparisons=tuple(_comparisons(settings, results)),
+        comparisons=(*_comparisons(settings, results), *_drops(settings, results)),
         sources=tuple(source_rows(judged)),
         groups=tuple(group_row(read_records(Group, turn.ranked.path)) for turn in turns),
         stages=tuple(
@@ -160,12 +162,25 @@ def _comparisons(settings: Settings, results: Sequence[Result]) -> list[Comparis
     return rows
 
 
+def _drops(settings: Settings, results: Sequence[Result]) -> list[ComparisonRow]:
+    """Each model on a benchmark's variant against the same model on the benchmark itself, where the run has both."""
+    rows = []
+    for plain, varied in permutations(results, 2):
+        before, after = settings.benchmarks[plain.benchmark], settings.benchmarks[varied.benchmark]
+        wanted = dataclasses.replace(after, variant=base_of(after.variant), published=before.published)
+        if plain.model == varied.model and after.variant is not Variant.none and before == wanted:
+            k = after.protocol.ks[0]
+            numbers = values(plain.found.problems, k), values(varied.found.problems, k)
+            rows.append(ComparisonRow.of(varied.benchmark, k, drop(*numbers, after.variant, model=varied.model)))
+    return rows
+
+
 def report(settings: Settings, planned: Plan, row: RunRow, *, logs: RunLogs, cached: Collection[str]) -> None:
     """Write the row, the picture and the page, and close the logs."""
     folder = Path(settings.run_dir)
     append(folder / "results.jsonl", row)
     picture = save(run_figure(row), folder / "picture.png")
-    write_page(folder / "page.html", sections(planned), title=" ".join((settings.name, *row.overrides)))
+    write_page(folder / "page.html", sections(planned), title=row.title)
     for turn in planned.rounds:
         if turn.trained.key in cached:  # trained by an earlier run: its numbers belong to this one's logs too
             for step, numbers in read_steps(turn.trained.path / "metrics.jsonl"):

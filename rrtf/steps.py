@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 from rrtf import prompts
 from rrtf.checkpoints import resolve
 from rrtf.errors import UserError
-from rrtf.evaluation.settings import Benchmark, Protocol, ProtocolKind
+from rrtf.evaluation.robustness import VARIANT_VERSION, vary
+from rrtf.evaluation.settings import Benchmark, Protocol, ProtocolKind, Variant
 from rrtf.judge.engine import JUDGE_VERSION, Job, judge
 from rrtf.plan import Stage, Step
 from rrtf.problems.load import content_digest, load, locate
@@ -66,14 +67,17 @@ class Planner:
             self.steps.append(step)
         return same or step
 
-    def problems(self, chosen: ProblemSet) -> Step:
-        """The problems of one set, as native rows."""
+    def problems(self, chosen: ProblemSet, *, variant: Variant = Variant.none) -> Step:
+        """The problems of one set, as native rows; with a variant, each in that other form."""
 
         def make(path: Path, report: Report) -> None:
-            report(write_records(path, load(chosen)), 0, "")
+            report(write_records(path, (vary(problem, variant) for problem in load(chosen))), 0, "")
 
-        recipe = {"problems": dataclasses.asdict(chosen), "file": content_digest(locate(chosen))}
+        recipe: dict[str, Any] = {"problems": dataclasses.asdict(chosen), "file": content_digest(locate(chosen))}
         title = f"problems {chosen.name} {chosen.split}".rstrip()
+        if variant is not Variant.none:
+            recipe["variant"] = {"name": variant.value, "version": VARIANT_VERSION}
+            title = f"{title} {variant.value}"
         return self.add(Step(stage=Stage.problems, title=title, unit="problems", recipe=recipe, make=make, store=self.store))
 
     def sampled(
@@ -215,7 +219,7 @@ class Planner:
     def evaluated(self, model: Model, name: str, benchmark: Benchmark) -> Evaluation:
         """One model's judged answers to one benchmark."""
         source = dataclasses.replace(model.source, profile=benchmark.profile or model.source.profile, decoding=Override())
-        problems = self.problems(benchmark.problems)
+        problems = self.problems(benchmark.problems, variant=benchmark.variant)
         asked = model._replace(source=source)
         answers = self.sampled(
             problems,

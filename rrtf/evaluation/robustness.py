@@ -16,6 +16,8 @@ from rrtf.evaluation.rewording import reword
 from rrtf.evaluation.settings import Variant
 from rrtf.records import Problem, TestKind
 
+# raise when a variant of the same problem would read otherwise
+VARIANT_VERSION = "1"
 # examples shown by the variants `examples` and `examples_reordered`
 SHOWN = 3
 
@@ -57,10 +59,15 @@ def _example(test: str) -> str:
     return ast.unparse(node.test) if isinstance(node, ast.Assert) else test
 
 
-def drop(original: Mapping[str, float], varied: Mapping[str, float], variant: Variant) -> Comparison:
+def base_of(variant: Variant) -> Variant:
+    """The form that a variant's score is to be compared with."""
+    return Variant.examples if variant is Variant.examples_reordered else Variant.none
+
+
+def drop(original: Mapping[str, float], varied: Mapping[str, float], variant: Variant, *, model: str = "") -> Comparison:
     """How a model's scores (a number a problem) change from the originals to their variants, paired by problem."""
     parents = {re.sub(r"~\w+$", "", task): value for task, value in varied.items()}
     base = {re.sub(r"~\w+$", "", task): value for task, value in original.items()}
-    return compare(
-        base, parents, names=("original" if variant is not Variant.examples_reordered else "examples", variant.value)
-    )
+    before = base_of(variant)
+    names = ("original" if before is Variant.none else before.value, variant.value)
+    return compare(base, parents, names=(f"{model} on {names[0]}", f"{model} on {names[1]}") if model else names)

@@ -121,7 +121,7 @@ def runs_table(rows: Sequence[RunRow], *, benchmark: str, k: int = 1) -> Table:
     table = _table(f"{escape(benchmark)} pass@{k}, % [95 % interval]", "run", "seed", *models, "difference", "p")
     for row in rows:
         scores = [row.score(benchmark, model, k) for model in models]
-        paired = [c for c in row.comparisons if (c.benchmark, c.k) == (benchmark, k)]
+        paired = [c for c in row.comparisons if (c.benchmark, c.k) == (benchmark, k) and c.second in models]
         difference = f"{100 * paired[-1].effect:+.1f}" if paired else "-"
         cells = [percent(score) if score else "not run" for score in scores]
         table.add_row(escape(row.title), str(row.seed), *cells, difference, f"{paired[-1].p:.2g}" if paired else "-")

@@ -1,0 +1,80 @@
+"""A run from settings to row, with a tiny random student: what the planner wires and what the row and table then say."""
+
+import io
+import json
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import tiny_models
+from rich.console import Console
+
+from rrtf.evaluation.settings import Benchmark, Protocol, Variant
+from rrtf.judge.engine import Job, judge
+from rrtf.judge.settings import Judge
+from rrtf.pipeline import plan
+from rrtf.plan import Stage, execute
+from rrtf.problems.settings import ProblemSet
+from rrtf.profiles import Profile, Style
+from rrtf.records import Outcome, Problem
+from rrtf.report.rows import RunRow, read
+from rrtf.report.settings import Logger, WandbMode
+from rrtf.run import execute_run
+from rrtf.sampling.settings import HuggingFace, Precision
+from rrtf.settings import Settings
+from rrtf.store import read_records
+
+
+def heldout(variant: Variant = Variant.none, *, limit: int = 3) -> Benchmark:
+    problems = ProblemSet(split="heldout", limit=limit)
+    return Benchmark(problems=problems, variant=variant, protocol=Protocol(max_new_tokens=4), published="here")
+
+
+def settings(folder: Path, **changes: object) -> Settings:
+    student = HuggingFace(
+        checkpoint=str(folder / "student"), precision=Precision.float32, profile=Profile(style=Style.plain), rows=2
+    )
+    places = {"store": str(folder / "store"), "run_dir": str(folder / "run")}
+    return replace(Settings(student=student, rounds=0, logger=Logger(mode=WandbMode.disabled), **places), **changes)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    config = tiny_models.save(tmp_path / "student") / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"max_position_embeddings": 4096}))  # bytes are many tokens
+    return tmp_path
+
+
+def run(chosen: Settings) -> tuple[RunRow, str]:
+    """The row of a run, and all it printed."""
+    console = Console(file=io.StringIO(), width=240)
+    assert chosen.mistakes() == []
+    execute_run(chosen, console, overrides=["experiment=x", "student.precision=float32"])
+    return read(Path(chosen.run_dir) / "results.jsonl")[-1], console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_a_variant_is_what_is_asked_and_judged_and_its_references_pass(folder: Path) -> None:
+    chosen = settings(folder, benchmarks={v.value: heldout(v, limit=5) for v in Variant})
+    planned = plan(chosen, log=lambda step, numbers: None)
+    execute(planned.steps, Console(file=io.StringIO()), stages=[Stage.problems])
+    asked = {e.benchmark: list(read_records(Problem, e.problems.path)) for e in planned.evaluations}
+    plain = asked.pop("none")
+    assert len({e.judged.key for e in planned.evaluations}) == len(Variant)
+    for name, problems in asked.items():
+        assert [problem.parent for problem in problems] == [problem.task_id for problem in plain]
+        assert all(a.text != b.text or a.signature != b.signature for a, b in zip(problems, plain, strict=True)), name
+        verdicts = judge((Job(problem, problem.reference) for problem in problems), Judge(workers=1))
+        assert Counter(verdict.outcome for verdict in verdicts) == {Outcome.all_tests_passed: len(plain)}, name
+
+
+def test_the_drop_of_a_variant_is_reported_beside_the_benchmark_itself(folder: Path) -> None:
+    names = (Variant.none, Variant.renamed, Variant.examples_reordered)
+    row, printed = run(settings(folder, benchmarks={v.value: heldout(v) for v in names}))
+    assert [(c.benchmark, c.first, c.second) for c in row.comparisons] == [
+        ("renamed", "student on original", "student on renamed")  # without `examples`, reordered ones have nothing beside them
+    ]
+    assert "student on renamed against student on original: within noise" in printed
+    assert {score.benchmark.split("/")[0] for score in row.scores} == {"none", "renamed", "examples_reordered"}
+    page = (folder / "run" / "page.html").read_text()
+    assert f"<title>{row.title}</title>" in page and row.title == "rrtf student.precision=float32"
