@@ -1,6 +1,5 @@
 """A process that holds one model, so that memory is its own and ends with it. Orders come and answers go as JSON lines."""
 
-import ctypes
 import gc
 import json
 import os
@@ -13,6 +12,7 @@ from types import TracebackType
 from typing import Any
 
 from rrtf.errors import InfrastructureError, UserError
+from rrtf.memory import give_back
 
 
 def cores() -> int:
@@ -77,13 +77,15 @@ class _Orders:
         from rrtf.quantize.engines import load
 
         _import_libraries(Path(folder))
-        _give_back_freed()
+        gc.collect()
+        give_back()
         _reset_peak()
         self.free, self.idle = _device_free(), _resident()
         threads = threads or cores()
         self.engine = load(Path(folder), threads=threads)
         found = {"loading_mb": self.memory(), "device": "cuda" if self.free else "cpu", "threads": threads}
-        _give_back_freed()
+        gc.collect()
+        give_back()
         _reset_peak()
         return found | {"loaded_mb": self.memory()}
 
@@ -128,14 +130,6 @@ def _import_libraries(folder: Path) -> None:
         import ctranslate2  # noqa: F401
     elif is_gptq(folder):
         import gptqmodel  # noqa: F401
-
-
-def _give_back_freed() -> None:
-    """Return what is freed to the kernel, so that memory held by nobody counts for nobody; glibc only."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim:
-        gc.collect()
-        trim(0)
 
 
 def _status(field: str) -> float | None:

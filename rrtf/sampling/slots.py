@@ -10,8 +10,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformers.cache_utils import Cache, CacheLayerMixin
 
-# slots grow by this many positions at a time
-STEP = 64
+# slots grow by this many positions at a time: attention reads whole slots, because a batched product copies what is not
+# contiguous, so a larger step wastes reading and a smaller one grows more often
+STEP = 32
 
 
 class SlotLayer(CacheLayerMixin):
@@ -32,13 +33,12 @@ class SlotLayer(CacheLayerMixin):
         self.is_initialized = True
 
     def update(self, key_states: Tensor, value_states: Tensor, *args: object, **kwargs: object) -> tuple[Tensor, Tensor]:
-        """Write one new position for every row in use; give back all positions up to the longest row's."""
+        """Write one new position for every row in use; give back all positions, of which a mask hides the unused."""
         assert self.keys is not None and self.values is not None
         rows, place = self.slots.index, self.slots.lengths[: self.slots.rows]
         self.keys[rows, :, place] = key_states[:, :, 0]
         self.values[rows, :, place] = value_states[:, :, 0]
-        view = slice(0, self.slots.longest + 1)
-        return self.keys[: self.slots.rows, :, view], self.values[: self.slots.rows, :, view]
+        return self.keys[: self.slots.rows], self.values[: self.slots.rows]
 
     def grow(self, positions: int) -> None:
         """Make room for `positions`."""
@@ -50,7 +50,7 @@ class SlotLayer(CacheLayerMixin):
 
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
         """(positions a mask must cover, offset)."""
-        return self.slots.longest + 1, 0
+        return self.slots.positions, 0
 
     def get_seq_length(self) -> int:
         """Positions of the longest row."""
@@ -100,7 +100,7 @@ class SlotCache(Cache):
         """Positions and attention mask for one new token a row; call `stepped` after the forward pass."""
         self._reserve(self.longest + 1)
         lengths = self.lengths[: self.rows, None]
-        hidden = torch.arange(self.longest + 1, device=lengths.device)[None] > lengths
+        hidden = torch.arange(self.positions, device=lengths.device)[None] > lengths
         dtype = self.layers[0].dtype
         mask = torch.zeros(hidden.shape, dtype=dtype, device=lengths.device).masked_fill_(hidden, torch.finfo(dtype).min)
         return lengths, mask[:, None, None]
@@ -133,7 +133,7 @@ class SlotCache(Cache):
     def _reserve(self, positions: int) -> None:
         if positions <= self.positions:
             return
-        self.positions = (positions // STEP + 2) * STEP
+        self.positions = -(-positions // STEP) * STEP
         for layer in self.layers:
             if layer.is_initialized:
                 layer.grow(self.positions)

@@ -12,6 +12,7 @@ from pytorch_lightning.strategies import ParallelStrategy
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from rrtf.memory import give_back
 from rrtf.training.batches import Batch, Tokens, count_steps
 from rrtf.training.loader import StepLoader
 from rrtf.training.losses import Rows, terms
@@ -135,6 +136,7 @@ class RankingModule(pl.LightningModule):
         optimizer.step()
         optimizer.zero_grad()
         schedule.step()
+        give_back()
         self.done += 1
         total = self.trainer.strategy.reduce(self.meter.vector(self.device), reduce_op="sum")
         now = time.perf_counter()
