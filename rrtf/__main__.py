@@ -24,6 +24,9 @@ from rrtf.sweep.point import run_point
 
 CONFIG = {"config_path": "pkg://rrtf.conf", "config_name": "config", "version_base": "1.3"}
 
+# groups that decide which other values there are to set
+OPENING = {"experiment", "scale", "debug", "teachers", "student"} | {"evolve", "clean", "decontaminate", "test_votes", "writer"}
+
 
 def override_mistakes(overrides: list[str]) -> list[str]:
     """What is wrong with each override on its own, so that one run names them all; sweeps are tried value by value."""
@@ -33,16 +36,17 @@ def override_mistakes(overrides: list[str]) -> list[str]:
         parsed = parser.parse_override(text)
         choices = parsed.sweep_string_iterator() if parsed.is_choice_sweep() else []
         single += [f"{parsed.key_or_group}={choice}" for choice in choices] or [text]
-    groups = [
-        text for text in single if text.split("=")[0].lstrip("+~") in {"experiment", "scale", "debug", "teachers", "student"}
-    ]
+    groups = [text for text in single if text.split("=")[0].lstrip("+~") in OPENING]
     found: dict[str, None] = {}
     for text in single:
         try:
             with hydra.initialize_config_module("rrtf.conf", version_base="1.3"):
                 hydra.compose("config", [*(group for group in groups if group.split("=")[0] != text.split("=")[0]), text])
-        except (HydraException, OmegaConfBaseException) as error:
+        except (HydraException, OmegaConfBaseException, ValueError) as error:
             found[f"{text}: {' '.join(str(error.__cause__ or error).split())}"] = None
+        except AssertionError:  # OmegaConf's, where a value is set in a group that is none
+            group = text.split(".")[0]
+            found[f"{text}: {group} is none, so nothing can be set in it; choose an option with {group}=…"] = None
     return list(found)
 
 

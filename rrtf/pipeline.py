@@ -3,6 +3,7 @@
 import dataclasses
 from typing import NamedTuple
 
+from rrtf.data_steps import prepared, voted
 from rrtf.evaluation.settings import ProtocolKind
 from rrtf.plan import Step
 from rrtf.quantize_steps import agreed, measured, quantized
@@ -35,16 +36,18 @@ class Plan(NamedTuple):
 def plan(settings: Settings, *, log: Log) -> Plan:
     """Every step of a run, nothing run yet. `log` gets each training step's numbers while it trains."""
     planner = Planner(settings, log=log)
-    problems = planner.problems(settings.problems)
-    teachers = {
-        name: planner.taught(problems, Model(name, source), role=Role.teacher) for name, source in settings.teachers.items()
-    }
     student = Model("student", settings.student)
+    models = {name: Model(name, source) for name, source in settings.teachers.items()}
+    seeds = prepared(planner)
+    problems = tested(planner, seeds, models)
+    teachers = {
+        name: planner.judged(problems, planner.answered(seeds, model, role=Role.teacher)) for name, model in models.items()
+    }
     evaluations = [planner.evaluated(student, name, benchmark) for name, benchmark in settings.benchmarks.items()]
     rounds = []
     for number in range(1, settings.rounds + 1):
-        own = planner.taught(problems, student, role=Role.student)
-        judged = {student.name: own, **teachers}
+        own = planner.answered(seeds, own_answers(settings) if number == 1 else student, role=Role.student)
+        judged = {student.name: planner.judged(problems, own), **teachers}
         ranked = planner.ranked(problems, judged, student)
         trained = planner.trained(ranked, student, number)
         rounds.append(Round(number, judged, ranked, trained))
@@ -52,6 +55,22 @@ def plan(settings: Settings, *, log: Log) -> Plan:
         evaluations += [planner.evaluated(student, name, benchmark) for name, benchmark in settings.benchmarks.items()]
     whole = Plan(planner.steps, problems, rounds, evaluations, None, [])
     return with_formats(planner, whole, student, teachers) if settings.quantize else whole
+
+
+def tested(planner: Planner, seeds: Step, teachers: dict[str, Model]) -> Step:
+    """The problems with the tests they are judged by: their own, or those that teachers and student vote for."""
+    settings = planner.settings
+    if not settings.test_votes:
+        return seeds
+    answers = [planner.answered(seeds, model, role=Role.teacher) for model in teachers.values()]
+    if settings.rounds:
+        answers.append(planner.answered(seeds, own_answers(settings), role=Role.student))
+    return voted(planner, seeds, answers, settings.test_votes)
+
+
+def own_answers(settings: Settings) -> Model:
+    """Who answers as the student in the first round: the student itself, or the record of what it said."""
+    return Model("student", settings.student_responses if settings.student_responses.path else settings.student)
 
 
 def with_formats(planner: Planner, whole: Plan, base: Model, teachers: dict[str, Step]) -> Plan:

@@ -4,6 +4,7 @@ Running a plan again is resuming it: a step whose artifact exists is not run. Tw
 second waits for the first and then finds it made.
 """
 
+import gc
 import json
 import time
 from collections.abc import Callable, Collection, Sequence
@@ -17,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from rrtf.errors import UserError
+from rrtf.memory import give_back
 from rrtf.progress import Progress, Report
 from rrtf.records import to_row
 from rrtf.store import Store, digest
@@ -26,7 +28,9 @@ class Stage(str, Enum):
     """The stages in their order; `stages=[…]` says which of them may do work."""
 
     problems = "problems"
+    evolve = "evolve"
     sample = "sample"
+    vote = "vote"
     judge = "judge"
     rank = "rank"
     train = "train"
@@ -84,6 +88,8 @@ class Step:
             start = time.monotonic()
             with Progress(self.title, console=console, unit=self.unit) as report:
                 self.make(self.path, report)
+            gc.collect()  # a model lives in reference cycles
+            give_back()
             meta = {"seconds": round(time.monotonic() - start, 2), "title": self.title, "recipe": to_row(self.recipe)}
             self._meta.write_text(json.dumps(meta, indent=1, default=str))
 

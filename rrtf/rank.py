@@ -214,6 +214,8 @@ class RankingSummary:
     targets: dict[str, int]
     pairs: int
     mean_gap: float
+    least_gap: float
+    most_gap: float
     target_passes: int
 
 
@@ -230,9 +232,11 @@ def summarize(groups: Sequence[Group]) -> RankingSummary:
     targets = [response for group in kept for response in group.responses if response.target]
     return RankingSummary(
         kept=len(kept),
-        dropped=dict(Counter(group.dropped for group in groups if group.dropped)),
-        targets=dict(Counter(response.source for response in targets)),
+        dropped=dict(Counter(group.dropped for group in groups if group.dropped).most_common()),
+        targets=dict(Counter(response.source for response in targets).most_common()),
         pairs=len(gaps),
         mean_gap=sum(gaps) / len(gaps) if gaps else 0.0,
+        least_gap=min(gaps, default=0.0),
+        most_gap=max(gaps, default=0.0),
         target_passes=sum(response.outcome is Outcome.all_tests_passed for response in targets),
     )

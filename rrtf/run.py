@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from rich.console import Console
 
+from rrtf.data_steps import reports
 from rrtf.evaluation.benchmarks import BenchmarkResult, by_task, score, values
 from rrtf.evaluation.comparison import compare
 from rrtf.evaluation.robustness import base_of, drop
@@ -20,13 +21,15 @@ from rrtf.quantize.agreement import Agreement
 from rrtf.quantize.measure import Measured, flat
 from rrtf.quantize.support import refuse
 from rrtf.quantize_steps import checkpoint_of
+from rrtf.rank import summarize
 from rrtf.records import Group, Judged, Problem, to_row
+from rrtf.report.data_figure import data_figure
 from rrtf.report.drawing import save
 from rrtf.report.logs import RunLogs
 from rrtf.report.metrics import read_steps
 from rrtf.report.page import Section, write_page
 from rrtf.report.provenance import commit, hardware, versions
-from rrtf.report.rows import ComparisonRow, RunRow, StageRow, append, group_row, source_rows
+from rrtf.report.rows import ComparisonRow, GroupRow, RunRow, StageRow, append, source_rows
 from rrtf.report.score_figures import run_figure
 from rrtf.report.tables import final_table
 from rrtf.settings import Settings
@@ -114,7 +117,8 @@ def run_row(settings: Settings, planned: Plan, *, cached: Collection[str]) -> Ru
         ),
         comparisons=(*_comparisons(settings, results), *_drops(settings, results)),
         sources=tuple(source_rows(judged)),
-        groups=tuple(group_row(read_records(Group, turn.ranked.path)) for turn in turns),
+        groups=tuple(_group_row(turn.ranked) for turn in turns),
+        data=tuple(reports(planned.steps)),
         stages=tuple(
             StageRow(stage=step.stage.value, title=step.title, seconds=step.seconds, cached=step.key in cached)
             for step in planned.steps
@@ -127,6 +131,10 @@ def run_row(settings: Settings, planned: Plan, *, cached: Collection[str]) -> Ru
         versions=versions(),
         hardware=hardware(),
     )
+
+
+def _group_row(ranked: Step) -> GroupRow:
+    return GroupRow(**dataclasses.asdict(summarize(list(read_records(Group, ranked.path)))))
 
 
 def _measured(planned: Plan) -> dict[str, float]:
@@ -179,14 +187,16 @@ def report(settings: Settings, planned: Plan, row: RunRow, *, logs: RunLogs, cac
     """Write the row, the picture and the page, and close the logs."""
     folder = Path(settings.run_dir)
     append(folder / "results.jsonl", row)
-    picture = save(run_figure(row), folder / "picture.png")
+    pictures = {"run": save(run_figure(row), folder / "picture.png")}
+    if row.data:
+        pictures["data"] = save(data_figure(row.data), folder / "data.png")
     write_page(folder / "page.html", sections(planned), title=row.title)
     for turn in planned.rounds:
         if turn.trained.key in cached:  # trained by an earlier run: its numbers belong to this one's logs too
             for step, numbers in read_steps(turn.trained.path / "metrics.jsonl"):
                 logs(step, numbers)
     judged = {name: section.judged for name, section in sections(planned).items()}
-    logs.finish(row, judged=judged, pictures={"run": picture})
+    logs.finish(row, judged=judged, pictures=pictures)
 
 
 def sections(planned: Plan) -> dict[str, Section]:

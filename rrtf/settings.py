@@ -4,6 +4,7 @@ Each part is the dataclass of the stage that uses it; its fields are the schema,
 """
 
 from dataclasses import dataclass, field
+from typing import Optional
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
@@ -12,9 +13,10 @@ from rrtf.errors import ConfigurationError
 from rrtf.evaluation.settings import Benchmark
 from rrtf.judge.settings import Judge
 from rrtf.plan import Stage
+from rrtf.problems.data_settings import Clean, Decontaminate, Evolve, TestVotes
 from rrtf.problems.settings import ProblemSet
 from rrtf.quantize.settings import Measurement, Quantization
-from rrtf.rank import Ranking
+from rrtf.rank import Policy, Ranking
 from rrtf.report.settings import Logger
 from rrtf.sampling.settings import (
     CTranslate2,
@@ -39,8 +41,17 @@ class Settings:
     # the size it was chosen at (cpu, gpu, paper), for the row; conf/scale sets it
     scale: str = ""
     student: HuggingFace = field(default_factory=HuggingFace)
+    # the student's responses to the problems where they were sampled before; an empty path samples them now
+    student_responses: Recorded = field(default_factory=Recorded)
     teachers: dict[str, Source] = field(default_factory=dict)
     problems: ProblemSet = field(default_factory=ProblemSet)
+    # what becomes of the problems before anybody answers them; null leaves a step out (paper, section 3.3)
+    evolve: Optional[Evolve] = None  # noqa: UP045 - OmegaConf reads Optional on every Python
+    clean: Optional[Clean] = None  # noqa: UP045
+    decontaminate: Optional[Decontaminate] = None  # noqa: UP045
+    test_votes: Optional[TestVotes] = None  # noqa: UP045
+    # who rewrites problems and proposes tests, always asked in profile style `verbatim`
+    writer: Optional[Source] = None  # noqa: UP045
     sampling: Decoding = field(default_factory=Decoding)
     judge: Judge = field(default_factory=Judge)
     ranking: Ranking = field(default_factory=Ranking)
@@ -71,7 +82,7 @@ class Settings:
         """Everything wrong with this configuration, in words; empty when nothing is."""
         parts = (self.problems, self.sampling, self.judge, self.ranking, self.loss, self.adapter, self.optim)
         found = [mistake for part in (*parts, self.trainer, self.batching, self.logger) for mistake in part.mistakes()]
-        found += self.student.mistakes("student")
+        found += self.student.mistakes("student") + self._data_mistakes()
         found += [mistake for name, teacher in self.teachers.items() for mistake in teacher.mistakes(f"teachers.{name}")]
         for name, benchmark in self.benchmarks.items():
             chosen = benchmark.published or benchmark.problems.name != ProblemSet().name
@@ -79,6 +90,8 @@ class Settings:
             found += [f"benchmarks.{name}: {mistake}" for mistake in (benchmark.mistakes() if chosen else unknown)]
         found += [f"quantize.{name}: {mistake}" for name, part in self.quantize.items() for mistake in part.mistakes()]
         found += [f"measurement.{mistake}" for mistake in self.measurement.mistakes()]
+        if self.student_responses.path:
+            found += self.student_responses.mistakes("student_responses")
         if self.rounds < 0:
             found.append(f"rounds: {self.rounds} is below 0")
         if not 0 <= self.validation_share < 0.9:
@@ -89,6 +102,26 @@ class Settings:
             )
         return found
 
+    def _data_mistakes(self) -> list[str]:
+        """What is wrong with the data work."""
+        parts = [part for part in (self.evolve, self.clean, self.decontaminate, self.test_votes) if part]
+        found = [mistake for part in parts for mistake in part.mistakes()]
+        if self.writer:
+            found += self.writer.mistakes("writer")
+            own = self.writer.decoding
+            if own.n not in (None, 1) or (own.temperatures and len(own.temperatures) > 1):
+                found.append("writer.decoding: a writer answers once; leave n at 1 and name one temperature")
+        for name, part in (("evolve", self.evolve), ("test_votes", self.test_votes)):
+            if part and not self.writer:
+                found.append(
+                    f"{name}: needs somebody who writes; choose writer=openai_compatible, huggingface, … (group writer)"
+                )
+        if self.writer and not (self.evolve or self.test_votes):
+            found.append("writer: nobody asks it; choose evolve=in_depth or test_votes=voted with it")
+        if self.evolve and not self.test_votes and self.ranking.policy is not Policy.teacher_only:
+            found.append("evolve: evolved problems have no tests; choose test_votes=voted, or rank with ranking=teacher_only")
+        return found
+
 
 def register() -> None:
     """Tell Hydra the schemas, each in the group whose options name it first in their defaults."""
@@ -97,6 +130,10 @@ def register() -> None:
     groups: dict[str, dict[str, type]] = {
         "student": {"huggingface_schema": HuggingFace},
         "problems": {"problems_schema": ProblemSet},
+        "evolve": {"evolve_schema": Evolve},
+        "clean": {"clean_schema": Clean},
+        "decontaminate": {"decontaminate_schema": Decontaminate},
+        "test_votes": {"test_votes_schema": TestVotes},
         "sampling": {"sampling_schema": Decoding},
         "judge": {"judge_schema": Judge},
         "ranking": {"ranking_schema": Ranking},

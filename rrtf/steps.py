@@ -126,7 +126,8 @@ class Planner:
 
         def make(path: Path, report: Report) -> None:
             known = {problem.task_id: problem for problem in read_records(Problem, problems.path)}
-            rows = list(read_records(Candidate, candidates.path))
+            # voting on tests leaves problems out that were answered already
+            rows = [row for row in read_records(Candidate, candidates.path) if row.task_id in known]
             jobs = (Job(known[row.task_id], row.program) for row in rows)
             verdicts = judge(jobs, settings, cache=cache, progress=lambda done: report(done, len(rows), ""))
             write_records(path, (Judged(candidate=c, verdict=v) for c, v in zip(rows, verdicts, strict=True)))
@@ -212,9 +213,9 @@ class Planner:
             )
         )
 
-    def taught(self, problems: Step, model: Model, *, role: Role) -> Step:
-        """One source's judged responses to the training problems."""
-        return self.judged(problems, self.sampled(problems, model, self.settings.sampling, role=role))
+    def answered(self, problems: Step, model: Model, *, role: Role) -> Step:
+        """One source's responses to the training problems."""
+        return self.sampled(problems, model, self.settings.sampling, role=role)
 
     def evaluated(self, model: Model, name: str, benchmark: Benchmark) -> Evaluation:
         """One model's judged answers to one benchmark."""

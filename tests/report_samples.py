@@ -1,11 +1,13 @@
 """A small made-up run for the report's tests: real records, counted by the real functions."""
 
 import random
+from dataclasses import asdict
 
 from rrtf.evaluation.benchmarks import by_task, score, values
 from rrtf.evaluation.comparison import compare
+from rrtf.rank import summarize
 from rrtf.records import Candidate, Group, Judged, Outcome, Problem, Role, TestKind, Tests, Verdict
-from rrtf.report.rows import ComparisonRow, RunRow, StageRow, group_row, source_rows
+from rrtf.report.rows import ComparisonRow, GroupRow, RunRow, StageRow, source_rows
 
 LEVELS = ("easy", "medium", "hard")
 WRONG = [outcome for outcome in Outcome if outcome not in (Outcome.judge_error, Outcome.all_tests_passed)]
@@ -70,7 +72,7 @@ def run_row(count: int = 30, **changes) -> RunRow:
         "scores": tuple(s for r in results.values() for part in (r.scores, *r.groups.values()) for s in part),
         "comparisons": (ComparisonRow.of("builtin_heldout", 1, pair),),
         "sources": tuple(source_rows(candidates)),
-        "groups": (group_row(groups),),
+        "groups": (GroupRow(**asdict(summarize(groups))),),
         "stages": (
             StageRow(stage="sample", title="sample student", seconds=12.5, cached=False),
             StageRow(stage="judge", title="judge student", seconds=3.25, cached=True),

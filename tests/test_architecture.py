@@ -24,6 +24,7 @@ ALLOWED = {
     ("problems", "judge"),  # voted tests are run
     ("judge", "problems"),  # the plain command reads every format ...
     ("judge", "evaluation"),  # ... and prints pass@k with intervals
+    ("report", "problems"),  # what the data work dropped is printed and drawn as it says it
     ("report", "evaluation"),  # tables and figures print its comparisons and intervals
     ("quantize", "evaluation"),  # a small format is compared with the original by the same paired test
     ("quantize", "problems"),  # calibration texts must not overlap a benchmark
@@ -31,7 +32,19 @@ ALLOWED = {
     ("quantize", "problems"),  # calibration texts are searched for benchmark problems
     ("quantize", "evaluation"),  # verdict flips are tested like any two runs
 }
-DOORS = {"__main__", "pipeline", "steps", "quantize_steps", "run", "settings", "sweep", "evaluate", "generate_command", "conf"}
+DOORS = {
+    "__main__",
+    "pipeline",
+    "steps",
+    "data_steps",
+    "quantize_steps",
+    "run",
+    "settings",
+    "sweep",
+    "evaluate",
+    "generate_command",
+    "conf",
+}
 ONLY_IN = {
     "hydra": {"settings", "__main__"},
     "omegaconf": {"settings", "__main__"},

@@ -1,7 +1,7 @@
 """What the data work threw away and why: one record a problem, and the report that any of its steps gives."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 
@@ -25,6 +25,22 @@ class RuleRow:
     count: int
     share: float
     examples: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataReport:
+    """What one step of the data work did to a set: how many went in, where they went, and what it says of itself."""
+
+    title: str
+    total: int
+    rows: tuple[RuleRow, ...]
+    note: str = ""
+
+
+def data_report(title: str, kept: int, dropped: Sequence[Dropped], *, note: str = "") -> DataReport:
+    """The report of a step that kept so many problems and dropped these."""
+    total = kept + len(dropped)
+    return DataReport(title=title, total=total, rows=tuple(report_rows(dropped, total=total)), note=note)
 
 
 def report_rows(dropped: Iterable[Dropped], *, total: int, examples: int = 3) -> list[RuleRow]:

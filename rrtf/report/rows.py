@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from rrtf.evaluation.comparison import Comparison
-from rrtf.records import Group, Judged, Outcome, Score
+from rrtf.problems.dropped import DataReport
+from rrtf.records import Judged, Outcome, Score
 from rrtf.report.redact import redact
 from rrtf.store import dump, lock, read_records
 
@@ -29,10 +30,20 @@ class SourceRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupRow:
-    """Groups that are trained on, and why the others are not."""
+    """What ranking did: groups that are trained on, why the others are not, who wins, and the score gaps of all pairs.
+
+    `targets` counts the best responses by who wrote them, `target_passes` those that pass every test; the fields of
+    rrtf.rank's summary.
+    """
 
     kept: int
     dropped: dict[str, int]
+    targets: dict[str, int] = field(default_factory=dict)
+    target_passes: int = 0
+    pairs: int = 0
+    mean_gap: float = 0.0
+    least_gap: float = 0.0
+    most_gap: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +94,7 @@ class RunRow:
     comparisons: tuple[ComparisonRow, ...] = ()
     sources: tuple[SourceRow, ...] = ()
     groups: tuple[GroupRow, ...] = ()
+    data: tuple[DataReport, ...] = ()
     stages: tuple[StageRow, ...] = ()
     solved: dict[str, tuple[str, ...]] = field(default_factory=dict)
     measured: dict[str, float] = field(default_factory=dict)
@@ -135,13 +147,6 @@ def _source_row(role: str, source: str, rows: Sequence[Judged]) -> SourceRow:
         problems_solved=len(passing),
         outcomes={outcome.value: counts[outcome] for outcome in Outcome if counts[outcome]},
     )
-
-
-def group_row(groups: Iterable[Group]) -> GroupRow:
-    """How many groups are kept, and how many dropped for each reason, the commonest first."""
-    reasons = Counter(group.dropped for group in groups)
-    kept = reasons.pop("", 0)
-    return GroupRow(kept=kept, dropped=dict(reasons.most_common()))
 
 
 def append(path: Path, row: RunRow) -> None:

@@ -8,16 +8,19 @@ from rich.table import Table
 from rich.text import Text
 
 from rrtf.evaluation.comparison import power_sentence
+from rrtf.problems.dropped import DataReport
 from rrtf.records import Outcome, Score
 from rrtf.report.rows import GroupRow, RunRow, SourceRow, StageRow
 
 
 def final_table(row: RunRow) -> RenderableType:
-    """All of a run: scores before and after, sources, groups, seconds, and what the numbers can't show."""
+    """All of a run: scores before and after, the data work, sources, groups, seconds, and what the numbers can't show."""
     parts: list[RenderableType] = []
     if row.scores:
         said = [f"{c.benchmark}: {c.sentence}" for c in row.comparisons if "/" not in c.benchmark] + power_lines(row.scores)
         parts += [score_table(row.scores), *(Text(f"  {line}", style="cyan") for line in said), Text("")]
+    if row.data:
+        parts += [data_table(row.data), Text("")]
     if row.sources:
         parts += [source_table(row.sources), Text("")]
     if row.groups:
@@ -97,12 +100,31 @@ def source_table(sources: Sequence[SourceRow]) -> Table:
 
 
 def group_table(groups: Sequence[GroupRow]) -> Table:
-    """How many groups are trained on, and why the others are not; one column a round."""
+    """How many groups are trained on, why the others are not, who is the target, and the score gaps; one column a round."""
     rounds = [f"round {number}" for number in range(1, len(groups) + 1)] if len(groups) > 1 else ["groups"]
     table = _table("groups", "", *rounds)
     table.add_row("kept for training", *(str(group.kept) for group in groups))
     for reason in dict.fromkeys(reason for group in groups for reason in group.dropped):
         table.add_row(escape(f"dropped: {reason}"), *(str(group.dropped.get(reason, 0)) for group in groups))
+    for source in dict.fromkeys(source for group in groups for source in group.targets):
+        table.add_row(escape(f"target written by {source}"), *(str(group.targets.get(source, 0)) for group in groups))
+    if any(group.targets for group in groups):
+        table.add_row("targets that pass every test", *(str(group.target_passes) for group in groups))
+        table.add_row("pairs with a score gap", *(str(group.pairs) for group in groups))
+        gaps = (f"{group.mean_gap:.2f} ({group.least_gap:.2f} to {group.most_gap:.2f})" for group in groups)
+        table.add_row("score gap, mean (least to most)", *gaps)
+    return table
+
+
+def data_table(reports: Sequence[DataReport]) -> Table:
+    """What the data work kept and dropped, by step and rule, with one example each; above them the step's own words."""
+    table = _table("training problems: kept, and dropped by rule", "step", "problems", "%", "example")
+    table.columns[-1].justify = "left"
+    for report in reports:
+        table.add_row(f"[bold]{escape(report.title)}[/bold]", str(report.total), "", Text(report.note, style="cyan"))
+        for row in report.rows:
+            example = Text(row.examples[0] if row.examples else "", no_wrap=True, overflow="ellipsis")
+            table.add_row(f"  {escape(row.rule)}", str(row.count), f"{100 * row.share:.1f}", example)
     return table
 
 

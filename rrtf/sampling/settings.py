@@ -220,7 +220,7 @@ class OpenAICompatible(Source):
 
 @dataclass(kw_only=True)
 class Recorded(Source):
-    """Responses that were sampled before: JSONL rows of Candidate, as the sample stage writes them (.gz too)."""
+    """Responses that were sampled before: JSONL rows as the sample stage writes them, or {task_id, model, code} (.gz too)."""
 
     path: str = ""
     # only these sources of the file; empty takes all

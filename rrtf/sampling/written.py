@@ -1,15 +1,18 @@
 """Answers that no model has to be run for: recorded responses, and the problems' own solutions."""
 
 import dataclasses
+import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
-from rrtf.errors import MissingDataError
+from rrtf.errors import DataError, MissingDataError
 from rrtf.progress import Report
-from rrtf.records import Candidate, Problem, Role
+from rrtf.records import Candidate, Problem, Role, from_row
 from rrtf.sampling.settings import Recorded
-from rrtf.store import read_records
+from rrtf.store import read_rows
 
 # what `path` says for the responses that come with this package
 PACKAGED = "builtin"
@@ -36,7 +39,7 @@ def recorded(problems: Sequence[Problem], source: Recorded, *, role: Role, progr
     Problems without a recorded response are counted in the progress note. Raises MissingDataError where none has one.
     """
     found: dict[str, list[Candidate]] = {problem.task_id: [] for problem in problems}
-    for row in read_records(Candidate, recorded_file(source)):
+    for row in _candidates(recorded_file(source)):
         rows = found.get(row.task_id)
         wanted = not source.sources or row.source in source.sources
         if rows is not None and wanted and (not source.limit or len(rows) < source.limit):
@@ -47,6 +50,40 @@ def recorded(problems: Sequence[Problem], source: Recorded, *, role: Role, progr
     progress(len(found), len(found), f"{silent} problems have no recorded response" if silent else "")
     for rows in found.values():
         yield from rows
+
+
+def _candidates(path: Path) -> Iterator[Candidate]:
+    """The rows of a file: candidates as the sample stage writes them, or {task_id, model, code}."""
+    numbers = Counter[tuple[str, str]]()
+    for line, row in read_rows(path):
+        try:
+            if "code" in row and "program" not in row:
+                plain = _plain(row)
+                who = (plain.task_id, plain.source)
+                yield dataclasses.replace(plain, sample=numbers[who])
+                numbers[who] += 1
+            else:
+                yield from_row(Candidate, row)
+        except (ValueError, KeyError) as error:
+            raise DataError(path, line, f"no recorded response: {error}") from None
+
+
+def _plain(row: dict[str, Any]) -> Candidate:
+    """{task_id, model, code, …}: how published responses are kept."""
+    # MultiPL-E calls MBPP/234 mbpp_234_volume_cube
+    numbered = re.fullmatch(r"mbpp_(\d+)_\w+", row["task_id"])
+    return Candidate(
+        task_id=f"MBPP/{numbered[1]}" if numbered else row["task_id"],
+        source=row["model"],
+        role=Role.teacher,
+        sample=0,
+        temperature=0.0,
+        seed=0,
+        prompt="",
+        response=row["code"],
+        program=row["code"],
+        finish="recorded",
+    )
 
 
 def references(problems: Sequence[Problem], *, name: str, role: Role) -> Iterator[Candidate]:
