@@ -1,6 +1,5 @@
 """The order of the stages. `plan(settings)` names every step without running anything; `rrtf.plan.execute` runs them."""
 
-import dataclasses
 from typing import NamedTuple
 
 from rrtf.data_steps import prepared, voted
@@ -8,9 +7,9 @@ from rrtf.evaluation.settings import ProtocolKind
 from rrtf.plan import Step
 from rrtf.quantize_steps import agreed, measured, quantized
 from rrtf.records import Role
-from rrtf.sampling.settings import LocalModel
 from rrtf.settings import Settings
-from rrtf.steps import Evaluation, Log, Model, Planner
+from rrtf.steps import Evaluation, Model, Planner
+from rrtf.train_steps import SILENT, Log, after, trained
 
 
 class Round(NamedTuple):
@@ -33,9 +32,9 @@ class Plan(NamedTuple):
     agreements: list[Step]
 
 
-def plan(settings: Settings, *, log: Log) -> Plan:
-    """Every step of a run, nothing run yet. `log` gets each training step's numbers while it trains."""
-    planner = Planner(settings, log=log)
+def plan(settings: Settings, *, log: Log = SILENT) -> Plan:
+    """Every step of a run, nothing run yet. `log` gets each training step's numbers and answers while it trains."""
+    planner = Planner(settings)
     student = Model("student", settings.student)
     models = {name: Model(name, source) for name, source in settings.teachers.items()}
     seeds = prepared(planner)
@@ -49,9 +48,9 @@ def plan(settings: Settings, *, log: Log) -> Plan:
         own = planner.answered(seeds, own_answers(settings) if number == 1 else student, role=Role.student)
         judged = {student.name: planner.judged(problems, own), **teachers}
         ranked = planner.ranked(problems, judged, student)
-        trained = planner.trained(ranked, student, number)
-        rounds.append(Round(number, judged, ranked, trained))
-        student = after(student, trained, number, settings.rounds)
+        newest = trained(planner, ranked, student, number, log=log)
+        rounds.append(Round(number, judged, ranked, newest))
+        student = after(student, newest, number, settings.rounds)
         evaluations += [planner.evaluated(student, name, benchmark) for name, benchmark in settings.benchmarks.items()]
     whole = Plan(planner.steps, problems, rounds, evaluations, None, [])
     return with_formats(planner, whole, student, teachers) if settings.quantize else whole
@@ -97,12 +96,4 @@ def with_formats(planner: Planner, whole: Plan, base: Model, teachers: dict[str,
 
 def inputs(settings: Settings) -> list[str]:
     """The keys of a run's steps; they hold the digests of every outside file and checkpoint, and each stage's version."""
-    return [step.key for step in plan(settings, log=lambda step, numbers: None).steps]
-
-
-def after(student: Model, trained: Step, number: int, rounds: int) -> Model:
-    """The student as a training step leaves it."""
-    name = "trained" if number == rounds else f"round {number}"
-    assert isinstance(student.source, LocalModel)
-    source = dataclasses.replace(student.source, checkpoint=str(trained.path / "model"))
-    return Model(name, source, (trained,))
+    return [step.key for step in plan(settings).steps]

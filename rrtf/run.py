@@ -26,7 +26,6 @@ from rrtf.records import Group, Judged, Problem, to_row
 from rrtf.report.data_figure import data_figure
 from rrtf.report.drawing import save
 from rrtf.report.logs import RunLogs
-from rrtf.report.metrics import read_steps
 from rrtf.report.page import Section, write_page
 from rrtf.report.provenance import commit, hardware, versions
 from rrtf.report.rows import ComparisonRow, GroupRow, RunRow, StageRow, append, source_rows
@@ -35,6 +34,7 @@ from rrtf.report.tables import final_table
 from rrtf.settings import Settings
 from rrtf.steps import Evaluation, Model
 from rrtf.store import digest, read_records
+from rrtf.train_steps import Log
 
 
 class Result(NamedTuple):
@@ -48,7 +48,7 @@ class Result(NamedTuple):
 def execute_run(settings: Settings, console: Console, *, overrides: Sequence[str]) -> float | None:
     """Run what is missing and report; returns the score a sweeper maximizes, or None where nothing was evaluated."""
     if not settings.stages:
-        show(plan(settings, log=lambda step, numbers: None).steps, console, stages=[])
+        show(plan(settings).steps, console, stages=[])
         return None
     if settings.quantize:
         refuse(checkpoint_of(Model("student", settings.student)), list(settings.quantize.values()))
@@ -56,7 +56,7 @@ def execute_run(settings: Settings, console: Console, *, overrides: Sequence[str
     # reading problems costs nothing, so nobody has to name that stage
     stages = {Stage.problems, *settings.stages}
     with open_logs(settings, overrides) as logs:
-        planned = feasible(plan(settings, log=logs), stages)
+        planned = feasible(plan(settings, log=Log(logs, logs.answers)), stages)
         show(planned.steps, console, stages=stages)
         cached = {step.key for step in planned.steps if step.done}
         execute(planned.steps, console, stages=stages)
@@ -193,8 +193,7 @@ def report(settings: Settings, planned: Plan, row: RunRow, *, logs: RunLogs, cac
     write_page(folder / "page.html", sections(planned), title=row.title)
     for turn in planned.rounds:
         if turn.trained.key in cached:  # trained by an earlier run: its numbers belong to this one's logs too
-            for step, numbers in read_steps(turn.trained.path / "metrics.jsonl"):
-                logs(step, numbers)
+            logs.take(turn.trained.path / "metrics.jsonl")
     judged = {name: section.judged for name, section in sections(planned).items()}
     logs.finish(row, judged=judged, pictures=pictures)
 

@@ -1,14 +1,11 @@
 """How each stage becomes a step of the plan: what it depends on, and the stage's function around its files."""
 
 import dataclasses
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from rrtf import prompts
-from rrtf.checkpoints import resolve
-from rrtf.errors import UserError
 from rrtf.evaluation.robustness import VARIANT_VERSION, vary
 from rrtf.evaluation.settings import Benchmark, Protocol, ProtocolKind, Variant
 from rrtf.judge.engine import JUDGE_VERSION, Job, judge
@@ -18,16 +15,10 @@ from rrtf.problems.settings import ProblemSet
 from rrtf.progress import Report
 from rrtf.rank import RANK_VERSION, rank
 from rrtf.records import Candidate, Group, Judged, Problem, Role
-from rrtf.sampling.settings import Decoding, LocalModel, Override, Source
+from rrtf.sampling.settings import Decoding, Override, Source
 from rrtf.sampling.stage import identity, sample, student_prompts
 from rrtf.settings import Settings
-from rrtf.store import Store, digest, dump, read_records, write_records
-from rrtf.training.settings import Batching
-
-# raise when training the same groups with the same settings would give other weights
-TRAIN_VERSION = "1"
-
-Log = Callable[[int, dict[str, float]], None]
+from rrtf.store import Store, read_records, write_records
 
 
 class Model(NamedTuple):
@@ -55,8 +46,8 @@ class Evaluation(NamedTuple):
 class Planner:
     """Builds the steps of one run; each method adds the steps of one stage and returns the last of them."""
 
-    def __init__(self, settings: Settings, *, log: Log) -> None:
-        self.settings, self.log = settings, log
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
         self.store = Store(Path(settings.store))
         self.steps: list[Step] = []
 
@@ -173,46 +164,6 @@ class Planner:
 
         return rank(problem, judged, settings.ranking, prompt=prompt, completion=written, seed=settings.seed)
 
-    def trained(self, ranked: Step, student: Model, number: int) -> Step:
-        """The student's next checkpoint: a folder that holds `model` and `metrics.jsonl`."""
-        settings = self.settings
-        parts = {name: getattr(settings, name) for name in ("loss", "adapter", "optim", "trainer", "batching")}
-
-        def make(path: Path, report: Report) -> None:
-            from rrtf.training.fit import fit  # torch and Lightning load here, after all cheaper work
-
-            groups = [group for group in read_records(Group, ranked.path) if not group.dropped]
-            if not groups:
-                raise UserError("ranking kept no group, so there is nothing to train on: see the rank stage's table")
-            held = {group.task_id for group in groups if _share(group.task_id) < settings.validation_share}
-            training = [group for group in groups if group.task_id not in held]
-            validation = [group for group in groups if group.task_id in held]
-            unfinished = path.with_name(path.name + ".unfinished")
-            log = _steps_logged(unfinished, report, self.log, total=_steps(len(training), settings.batching))
-            assert isinstance(student.source, LocalModel)
-            checkpoint = resolve(student.source.checkpoint).path
-            fit(training, checkpoint, validation=validation, seed=settings.seed, out=unfinished, log=log, **parts)
-            unfinished.rename(path)
-
-        recipe = {name: dataclasses.asdict(part) for name, part in parts.items()} | {
-            "student": student.identity,
-            "seed": settings.seed,
-            "validation_share": settings.validation_share,
-            "version": TRAIN_VERSION,
-        }
-        return self.add(
-            Step(
-                stage=Stage.train,
-                title="train" if settings.rounds == 1 else f"train round {number}",
-                unit="steps",
-                recipe=recipe,
-                make=make,
-                store=self.store,
-                needs=(ranked, *student.needs),
-                suffix="",
-            )
-        )
-
     def answered(self, problems: Step, model: Model, *, role: Role) -> Step:
         """One source's responses to the training problems."""
         return self.sampled(problems, model, self.settings.sampling, role=role)
@@ -254,25 +205,3 @@ def decoding_of(protocol: Protocol) -> Decoding:
         num_beams=protocol.num_beams if protocol.kind is ProtocolKind.beam else 1,
         seed=protocol.seed,
     )
-
-
-def _share(task_id: str) -> float:
-    """A number in [0, 1) that stands for a task, so that a task is held out in every run or in none."""
-    return int(digest(task_id)[:8], 16) / 16**8
-
-
-def _steps(groups: int, batching: Batching) -> int:
-    return math.ceil(groups / batching.prompts_per_step) * batching.epochs
-
-
-def _steps_logged(folder: Path, report: Report, log: Log, *, total: int) -> Log:
-    """A log that also keeps each row in the artifact and moves the progress line."""
-    folder.mkdir(parents=True, exist_ok=True)
-
-    def logged(step: int, numbers: dict[str, float]) -> None:
-        with (folder / "metrics.jsonl").open("a") as file:
-            file.write(dump({"step": step, **numbers}))
-        report(step, total, f"loss {numbers['train/loss']:.3f}" if "train/loss" in numbers else "")
-        log(step, numbers)
-
-    return logged

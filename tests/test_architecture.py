@@ -32,19 +32,8 @@ ALLOWED = {
     ("quantize", "problems"),  # calibration texts are searched for benchmark problems
     ("quantize", "evaluation"),  # verdict flips are tested like any two runs
 }
-DOORS = {
-    "__main__",
-    "pipeline",
-    "steps",
-    "data_steps",
-    "quantize_steps",
-    "run",
-    "settings",
-    "sweep",
-    "evaluate",
-    "generate_command",
-    "conf",
-}
+STEPS = {"steps", "train_steps", "data_steps", "quantize_steps"}
+DOORS = {"__main__", "pipeline", *STEPS, "run", "settings", "sweep", "evaluate", "generate_command", "conf"}
 ONLY_IN = {
     "hydra": {"settings", "__main__"},
     "omegaconf": {"settings", "__main__"},

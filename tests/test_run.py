@@ -15,15 +15,19 @@ from rrtf.judge.engine import Job, judge
 from rrtf.judge.settings import Judge
 from rrtf.pipeline import plan
 from rrtf.plan import Stage, execute
+from rrtf.problems.load import load
 from rrtf.problems.settings import ProblemSet
 from rrtf.profiles import Profile, Style
-from rrtf.records import Outcome, Problem
+from rrtf.records import Candidate, Outcome, Problem, Role
+from rrtf.report.metrics import read_answers, read_metrics
 from rrtf.report.rows import RunRow, read
 from rrtf.report.settings import Logger, WandbMode
 from rrtf.run import execute_run
-from rrtf.sampling.settings import HuggingFace, Precision
+from rrtf.sampling.settings import Decoding, HuggingFace, Precision, Recorded, Reference
 from rrtf.settings import Settings
-from rrtf.store import read_records
+from rrtf.store import read_records, write_records
+from rrtf.training.settings import Batching, Trainer
+from rrtf.training.settings import Precision as Number
 
 
 def heldout(variant: Variant = Variant.none, *, limit: int = 3) -> Benchmark:
@@ -46,6 +50,32 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def trains(folder: Path, **changes: object) -> Settings:
+    """A whole run that learns to prefer reference solutions to programs that return nothing."""
+    problems = load(ProblemSet(split="train", limit=8))
+    fixed = {"source": "wrong", "role": Role.teacher, "sample": 0, "temperature": 0.0, "seed": 0, "prompt": ""}
+    texts = {problem.task_id: f"{problem.signature}\n    return None\n" for problem in problems}
+    wrong = [Candidate(task_id=task, response=text, program=text, **fixed) for task, text in texts.items()]
+    write_records(folder / "wrong.jsonl", wrong)
+    teachers = {"reference": Reference(), "wrong": Recorded(path=str(folder / "wrong.jsonl"))}
+    small = {"sampling": Decoding(n=1, temperatures=[0.8], max_new_tokens=4), "problems": ProblemSet(split="train", limit=8)}
+    small |= {"trainer": Trainer(precision=Number.fp32, generations=2, generation_tokens=3), "validation_share": 0.3}
+    small |= {"batching": Batching(prompts_per_step=4, epochs=2, max_length=4096), "teachers": teachers}
+    return settings(folder, rounds=1, **(small | changes))
+
+
+def test_training_leaves_numbers_and_answers_to_held_out_prompts_also_where_it_was_done_before(folder: Path) -> None:
+    run(trains(folder))
+    path = folder / "run" / "metrics.jsonl"
+    series, answered = read_metrics(path), read_answers(path)
+    assert [step for step, _ in series["train/loss"]] == [1, 2, 3, 4]
+    assert [step for step, _ in series["validation/loss"]] == [step for step, _ in answered] == [2, 4]
+    assert all(len(texts) == 2 for _, texts in answered)
+    run(trains(folder, run_dir=str(folder / "again")))
+    assert read_answers(folder / "again" / "metrics.jsonl") == answered
+    assert read_metrics(folder / "again" / "metrics.jsonl")["train/loss"] == series["train/loss"]
+
+
 def run(chosen: Settings) -> tuple[RunRow, str]:
     """The row of a run, and all it printed."""
     console = Console(file=io.StringIO(), width=240)
@@ -56,7 +86,7 @@ def run(chosen: Settings) -> tuple[RunRow, str]:
 
 def test_a_variant_is_what_is_asked_and_judged_and_its_references_pass(folder: Path) -> None:
     chosen = settings(folder, benchmarks={v.value: heldout(v, limit=5) for v in Variant})
-    planned = plan(chosen, log=lambda step, numbers: None)
+    planned = plan(chosen)
     execute(planned.steps, Console(file=io.StringIO()), stages=[Stage.problems])
     asked = {e.benchmark: list(read_records(Problem, e.problems.path)) for e in planned.evaluations}
     plain = asked.pop("none")

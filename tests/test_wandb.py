@@ -91,6 +91,7 @@ def test_three_runs_in_one_process_are_three_runs_each_with_its_own_config_and_n
         log = logs(tmp_path / str(i), identity=f"run{i}", overrides=(f"seed={i}",), config={"seed": i})
         for step in range(1, 4):
             log(step, {"train/loss": i + 1 / step})
+        log.answers(3, {"def f(): \ud800": "    pass"})
         log.finish(row, judged={"training": judged(problems(), "student", 0.3)})
     for i in range(3):
         (path,) = offline(tmp_path / str(i))
@@ -107,6 +108,8 @@ def test_three_runs_in_one_process_are_three_runs_each_with_its_own_config_and_n
         content = json.loads((path.parent / "files" / table).read_text())
         assert {"outcome", "program"} <= set(content["columns"])
         assert len(content["data"]) == 30
+        answers = next(h["validation/answers.path"] for h in stored.history if "validation/answers.path" in h)
+        assert json.loads((path.parent / "files" / answers).read_text())["data"] == [[3, "def f(): ?", "    pass"]]
 
 
 def test_the_same_numbers_are_in_metrics_jsonl_with_no_wandb_at_all(tmp_path):

@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Any
 
 from rrtf.records import Judged
-from rrtf.report.metrics import Metrics, read_steps
+from rrtf.report.metrics import Metrics, read_answers, read_steps
 from rrtf.report.rows import RunRow, flat
 from rrtf.report.settings import Logger, WandbMode
 
@@ -48,6 +48,8 @@ class RunLogs:
                 # an offline W&B file is written in blocks of 32 KiB, and a kill -9 loses what came after the last full one
                 for step, numbers in read_steps(self.metrics.path):
                     self.wandb(step, numbers)
+                for step, texts in read_answers(self.metrics.path):
+                    self.wandb.answers(step, texts)
 
     def __call__(self, step: int, numbers: Mapping[str, float]) -> None:
         """Log one training step."""
@@ -55,6 +57,19 @@ class RunLogs:
         self.metrics(step, numbers)
         if self.wandb:
             self.wandb(step, numbers)
+
+    def answers(self, step: int, texts: Mapping[str, str]) -> None:
+        """Log what the model under training answers to some held-out prompts."""
+        self.metrics.answers(step, texts)
+        if self.wandb:
+            self.wandb.answers(step, texts)
+
+    def take(self, path: Path) -> None:
+        """Log what an earlier run's training wrote to its metrics.jsonl."""
+        for step, numbers in read_steps(path):
+            self(step, numbers)
+        for step, texts in read_answers(path):
+            self.answers(step, texts)
 
     def finish(
         self, row: RunRow, *, judged: Mapping[str, Iterable[Judged]] | None = None, pictures: Mapping[str, Path] | None = None

@@ -20,10 +20,21 @@ class Metrics:
         with self.path.open("a", encoding="ascii") as file:
             file.write(dump({"step": step, **numbers}))
 
+    def answers(self, step: int, texts: Mapping[str, str]) -> None:
+        """Add a line with a model's answers, {prompt: answer}, under `answers`."""
+        with self.path.open("a", encoding="ascii") as file:
+            file.write(dump({"step": step, "answers": dict(texts)}))
+
+
+def read_answers(path: Path) -> list[tuple[int, dict[str, str]]]:
+    """(step, {prompt: answer}) of each line that has answers; none where there is no file."""
+    rows = [row for _, row in read_rows(path)] if path.is_file() else []
+    return [(int(row["step"]), row["answers"]) for row in rows if "answers" in row]
+
 
 def read_steps(path: Path) -> list[tuple[int, dict[str, float]]]:
-    """(step, numbers) of each line as it was written; none where there is no file."""
-    rows = [row for _, row in read_rows(path)] if path.is_file() else []
+    """(step, numbers) of each line of numbers as it was written; none where there is no file."""
+    rows = [row for _, row in read_rows(path) if "answers" not in row] if path.is_file() else []
     return [(int(row.pop("step")), {name: float(value) for name, value in row.items()}) for row in rows]
 
 

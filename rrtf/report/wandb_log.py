@@ -71,6 +71,12 @@ class WandbRun:
         """Log the numbers of one training step. The step is a number like the others, so a resumed run may repeat one."""
         self.run.log({"train/step": step, **numbers})
 
+    def answers(self, step: int, texts: Mapping[str, str]) -> None:
+        """Log a table of prompts and the model's answers to them at this step."""
+        rows = [[step, _clean(prompt), _clean(answer)] for prompt, answer in texts.items()]
+        table = wandb.Table(columns=["step", "prompt", "answer"], data=rows)
+        self.run.log({"train/step": step, "validation/answers": table})
+
     def finish(
         self, row: RunRow, *, judged: Mapping[str, Iterable[Judged]] | None = None, pictures: Mapping[str, Path] | None = None
     ) -> None:

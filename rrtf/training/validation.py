@@ -41,7 +41,8 @@ def answers(module: RankingModule, prompts: Sequence[str]) -> dict[str, str]:
     found = {}
     with module.trainer.precision_plugin.forward_context():
         for prompt in prompts:
-            inputs = module.tokenizer(prompt, return_tensors="pt").to(module.device)
+            begun = module.tokenizer.bos_token is not None and prompt.startswith(module.tokenizer.bos_token)
+            inputs = module.tokenizer(prompt, return_tensors="pt", add_special_tokens=not begun).to(module.device)
             tokens = module.settings.trainer.generation_tokens
             ids = model.generate(**inputs, do_sample=False, max_new_tokens=tokens, use_cache=True, pad_token_id=module.pad)
             found[prompt] = str(module.tokenizer.decode(ids[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True))

@@ -1,0 +1,119 @@
+"""The train stage as steps: groups in, a folder of checkpoints and training numbers out."""
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rrtf.checkpoints import resolve
+from rrtf.errors import UserError
+from rrtf.plan import Stage, Step
+from rrtf.progress import Report
+from rrtf.records import Group
+from rrtf.report.metrics import Metrics
+from rrtf.sampling.settings import LocalModel
+from rrtf.steps import Model, Planner
+from rrtf.store import digest, read_records
+from rrtf.training.settings import Batching
+
+# raise when training the same groups with the same settings would give other weights
+TRAIN_VERSION = "1"
+
+
+class Log(NamedTuple):
+    """Where training's numbers and its answers to held-out prompts go, each with the step they belong to."""
+
+    numbers: Callable[[int, dict[str, float]], None] = lambda step, numbers: None
+    answers: Callable[[int, dict[str, str]], None] = lambda step, answers: None
+
+
+SILENT = Log()
+
+
+def trained(planner: Planner, ranked: Step, student: Model, number: int, *, log: Log) -> Step:
+    """The student's next checkpoint: a folder that holds `model` and `metrics.jsonl`."""
+    settings = planner.settings
+    parts: dict[str, Any] = {name: getattr(settings, name) for name in ("loss", "adapter", "optim", "trainer", "batching")}
+
+    def make(path: Path, report: Report) -> None:
+        from rrtf.training.fit import fit  # torch and Lightning load here, after all cheaper work
+
+        groups = [group for group in read_records(Group, ranked.path) if not group.dropped]
+        if not groups:
+            raise UserError("ranking kept no group, so there is nothing to train on: see the rank stage's table")
+        training, validation = _split(groups, settings.validation_share)
+        unfinished = path.with_name(path.name + ".unfinished")
+        kept = _kept(unfinished, report, log, total=_steps(len(training), settings.batching))
+        assert isinstance(student.source, LocalModel)
+        checkpoint = resolve(student.source.checkpoint).path
+        fit(
+            training,
+            checkpoint,
+            validation=validation,
+            seed=settings.seed,
+            out=unfinished,
+            log=kept.numbers,
+            log_text=kept.answers,
+            **parts,
+        )
+        unfinished.rename(path)
+
+    recipe = {name: dataclasses.asdict(part) for name, part in parts.items()} | {
+        "student": student.identity,
+        "seed": settings.seed,
+        "validation_share": settings.validation_share,
+        "version": TRAIN_VERSION,
+    }
+    return planner.add(
+        Step(
+            stage=Stage.train,
+            title="train" if settings.rounds == 1 else f"train round {number}",
+            unit="steps",
+            recipe=recipe,
+            make=make,
+            store=planner.store,
+            needs=(ranked, *student.needs),
+            suffix="",
+        )
+    )
+
+
+def after(student: Model, trained: Step, number: int, rounds: int) -> Model:
+    """The student as a training step leaves it."""
+    name = "trained" if number == rounds else f"round {number}"
+    assert isinstance(student.source, LocalModel)
+    source = dataclasses.replace(student.source, checkpoint=str(trained.path / "model"))
+    return Model(name, source, (trained,))
+
+
+def _split(groups: Sequence[Group], share: float) -> tuple[list[Group], list[Group]]:
+    """Those to train on, and about this share held out; a number in [0, 1) stands for a task, the same in every run."""
+    held = {group.task_id for group in groups if int(digest(group.task_id)[:8], 16) / 16**8 < share}
+    return [group for group in groups if group.task_id not in held], [group for group in groups if group.task_id in held]
+
+
+def _steps(groups: int, batching: Batching) -> int:
+    return math.ceil(groups / batching.prompts_per_step) * batching.epochs
+
+
+def _kept(folder: Path, report: Report, log: Log, *, total: int) -> Log:
+    """A log that also keeps each row in the artifact and moves the progress line."""
+    metrics = Metrics(folder / "metrics.jsonl")
+
+    def numbers(step: int, values: dict[str, float]) -> None:
+        named = {_named(name): value for name, value in values.items()}
+        metrics(step, named)
+        report(step, total, f"loss {named['train/loss']:.3f}" if "train/loss" in named else "")
+        log.numbers(step, named)
+
+    def answers(step: int, texts: dict[str, str]) -> None:
+        metrics.answers(step, texts)
+        log.answers(step, texts)
+
+    return Log(numbers, answers)
+
+
+def _named(name: str) -> str:
+    """A number as reports group it: by whether it was measured on the groups trained on or on those held out."""
+    return f"validation/{name.removeprefix('validation_')}" if name.startswith("validation_") else f"train/{name}"
