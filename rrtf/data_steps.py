@@ -20,9 +20,10 @@ from rrtf.problems.decontaminate import decontaminate
 from rrtf.problems.dropped import DataReport, Dropped, data_report
 from rrtf.problems.duplicates import remove_duplicates
 from rrtf.problems.evolve import Evolved, evolve
+from rrtf.problems.formats import has_tests
 from rrtf.problems.load import locate
 from rrtf.problems.settings import ProblemSet, Source
-from rrtf.problems.test_votes import has_tests, independent, vote, write_calls
+from rrtf.problems.test_votes import independent, vote, write_calls
 from rrtf.progress import Report
 from rrtf.prompts import Profile, Style
 from rrtf.records import Candidate, Problem, Role, Verdict
@@ -77,7 +78,7 @@ def _writing(planner: Planner) -> dict[str, Any]:
 def prepared(planner: Planner) -> Step:
     """The training problems: read, then evolved, cleaned and decontaminated where the settings say so."""
     settings = planner.settings
-    step = planner.problems(settings.problems)
+    step = planner.problems(settings.problems, untested=settings.test_votes is not None)
     if settings.evolve:
         step = evolved(planner, step, settings.evolve)
     if settings.clean:
@@ -161,7 +162,7 @@ def voted(planner: Planner, problems: Step, answers: Sequence[Step], settings: T
 
     def make(path: Path, report: Report) -> None:
         tasks = list(read_records(Problem, problems.path))
-        bare = [task for task in tasks if not has_tests(task)]
+        bare = [task for task in tasks if not has_tests(task.tests)]
         programs: dict[str, list[str]] = defaultdict(list)
         for row in (row for step in answers for row in read_records(Candidate, step.path)):
             programs[row.task_id].append(row.program)
@@ -171,7 +172,7 @@ def voted(planner: Planner, problems: Step, answers: Sequence[Step], settings: T
         calls = write_calls(voters, ask, settings)
         found = vote(bare, programs, calls, run, settings, progress=report)
         tested = {task.task_id: task for task in found.problems}
-        kept = [tested.get(task.task_id, task) for task in tasks if task.task_id in tested or has_tests(task)]
+        kept = [tested.get(task.task_id, task) for task in tasks if task.task_id in tested or has_tests(task.tests)]
         note = f"{found.agreed} of {found.calls} calls agreed on; {len(tasks) - len(bare)} problems had tests"
         leave(path, kept, found.dropped, title="test votes", note=note, answers=ask.answers)
 

@@ -58,14 +58,16 @@ class Planner:
             self.steps.append(step)
         return same or step
 
-    def problems(self, chosen: ProblemSet, *, variant: Variant = Variant.none) -> Step:
-        """The problems of one set, as native rows; with a variant, each in that other form."""
+    def problems(self, chosen: ProblemSet, *, variant: Variant = Variant.none, untested: bool = False) -> Step:
+        """The problems of one set, as native rows; with a variant, each in that other form; `untested` ones too."""
 
         def make(path: Path, report: Report) -> None:
-            report(write_records(path, (vary(problem, variant) for problem in load(chosen))), 0, "")
+            report(write_records(path, (vary(problem, variant) for problem in load(chosen, untested=untested))), 0, "")
 
         recipe: dict[str, Any] = {"problems": dataclasses.asdict(chosen), "file": content_digest(locate(chosen))}
         title = f"problems {chosen.name} {chosen.split}".rstrip()
+        if untested:
+            recipe["untested"] = True
         if variant is not Variant.none:
             recipe["variant"] = {"name": variant.value, "version": VARIANT_VERSION}
             title = f"{title} {variant.value}"

@@ -15,12 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rrtf.checkpoints import resolve
-from rrtf.problems.data_settings import Clean, Decontaminate, Evolve
+from rrtf.problems.data_settings import Evolve
 from rrtf.problems.evolve import ENTRY_POINT, evolve, lineage, methods_used
 from rrtf.problems.evolve_filters import RULES, Rewriting, failure
 from rrtf.problems.evolve_prompts import METHODS, choose, request, rewritten
 from rrtf.problems.instructions import read_instructions
-from rrtf.problems.prepare import prepare
 from rrtf.profiles import Profile, Style, render
 from rrtf.records import Candidate, Problem, Role, TestKind, Tests
 from rrtf.sampling.settings import Decoding, OpenAICompatible
@@ -232,18 +231,6 @@ def test_wrong_settings_are_all_named() -> None:
     ).mistakes
     assert len(wrong()) >= 5
     assert Evolve().mistakes() == []
-
-
-def test_seeds_become_training_problems_with_one_report() -> None:
-    copy = Problem(task_id="leak", text=HARDER, tests=Tests(kind=TestKind.asserts))
-    seeds = [seed(0), seed(1), replace(seed(7), task_id="short", text="Do it"), replace(copy, task_id="planted")]
-    writers = {"ask": honest, "evolve_settings": Evolve(rounds=1)}
-    result = prepare(seeds, {"mine": [copy]}, clean_settings=Clean(), decontaminate_settings=Decontaminate(), **writers)
-    assert result.evolved is not None
-    assert len(result.problems) + len(result.dropped) == len(result.evolved.problems) + len(result.evolved.dropped)
-    assert {"planted", "short"} <= {one.task_id for one in result.dropped}
-    assert {row.rule for row in result.rows} >= {"kept", "short_text", "mine"}
-    assert sum(row.count for row in result.rows) == len(result.problems) + len(result.dropped)
 
 
 @pytest.mark.slow

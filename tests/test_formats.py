@@ -134,7 +134,21 @@ def test_each_format_is_told_by_its_keys_and_survives_a_round_trip(tmp_path: Pat
 
 
 def test_every_format_but_auto_and_native_has_a_row_here() -> None:
-    assert set(ROWS) == set(Format) - {Format.auto, Format.native}
+    assert set(ROWS) == set(Format) - {Format.auto, Format.native, Format.instructions}
+
+
+def test_instructions_are_problems_that_wait_for_tests(tmp_path: Path) -> None:
+    row = {"instruction": "Add two numbers.", "input": "1, 2", "output": "```python\ndef add(a, b):\n    return a + b\n```"}
+    with pytest.raises(DataError, match=r":1: .*no tests.*test_votes=voted"):
+        read(tmp_path, row)
+    problem = one(tmp_path, row, untested=True)
+    assert (problem.text, problem.reference) == ("Add two numbers.\n1, 2", "def add(a, b):\n    return a + b")
+    assert problem.entry_point == "solution" and one(tmp_path, to_row(problem), untested=True) == problem
+    (tmp_path / "list.json").write_text(json.dumps([row]))
+    assert list(read_problems(tmp_path / "list.json", untested=True)) == [problem]
+    (tmp_path / "list.json").write_text("[1]")
+    with pytest.raises(DataError, match="expected an object"):
+        list(read_problems(tmp_path / "list.json", untested=True))
 
 
 def test_humaneval_parts(tmp_path: Path) -> None:

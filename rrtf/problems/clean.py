@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from rrtf.problems.data_settings import Clean
 from rrtf.problems.dropped import Dropped
-from rrtf.problems.test_votes import has_tests
+from rrtf.problems.formats import has_tests
 from rrtf.problems.tree import functions, parse
 from rrtf.records import Problem, TestKind
 
@@ -124,7 +124,7 @@ def _no_solution(problem: Problem, settings: Clean) -> str:
 
 
 def _no_tests(problem: Problem, settings: Clean) -> str:
-    return "" if has_tests(problem) else "no test of any kind"
+    return "" if has_tests(problem.tests) else "no test of any kind"
 
 
 def _has_function(program: str) -> bool:

@@ -14,12 +14,11 @@ from rrtf.problems.data_settings import Evolve
 from rrtf.problems.dropped import Dropped
 from rrtf.problems.evolve_filters import Rewriting, failure, words
 from rrtf.problems.evolve_prompts import choose, request, rewritten
+from rrtf.problems.formats import ENTRY_POINT
 from rrtf.records import Candidate, Problem, TestKind, Tests
 
 # asks a writer: one problem is one message (profile style `verbatim`), one candidate is its answer, matched by task_id
 Ask = Callable[[Sequence[Problem]], Iterable[Candidate]]
-# what an evolved task's function is called where its seed names none
-ENTRY_POINT = "solution"
 
 
 @dataclass(kw_only=True)

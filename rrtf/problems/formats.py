@@ -1,6 +1,7 @@
 """Read problems as their publishers wrote them: every known format, told apart by the keys of a row."""
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from rrtf.problems.format_humaneval import humaneval, multipl_e
 from rrtf.problems.format_leetcode import leetcode
 from rrtf.problems.format_mbpp import mbpp, mbpp_plus
 from rrtf.problems.format_pytest import pytest_style
+from rrtf.problems.instructions import instruction, list_rows
 from rrtf.problems.settings import Format
 from rrtf.records import Problem, TestKind, Tests, from_row
 from rrtf.store import read_rows
@@ -29,21 +31,29 @@ _KEYS = {
     Format.leetcode: {"completion", "entry_point", "test", "prompt"},
     Format.humaneval: {"task_id", "entry_point", "prompt", "test"},
     Format.pytest: {"test"},
+    Format.instructions: {"instruction"},
 }
+# what a task's function is called where nothing names it
+ENTRY_POINT = "solution"
 
 
-def read_problems(path: Path, format: Format | str = Format.auto, *, challenge_tests: bool = False) -> Iterator[Problem]:
-    """The problems of a .jsonl or .jsonl.gz file, in its order, read as they are asked for.
+def read_problems(
+    path: Path, format: Format | str = Format.auto, *, challenge_tests: bool = False, untested: bool = False
+) -> Iterator[Problem]:
+    """The problems of a .jsonl or .jsonl.gz file (instructions: .json too), in its order, read as they are asked for.
 
-    `challenge_tests` adds MBPP's challenge_test_list. Raises MissingDataError for a file that is not there, DataError with
-    file and line for a row that is malformed, of no known format, without tests, or with a task_id seen before.
+    `challenge_tests` adds MBPP's challenge_test_list; `untested` takes problems without tests, which get them later.
+    Raises MissingDataError for a file that is not there, DataError with file and line for a row that is malformed, of no
+    known format, without tests, or with a task_id seen before.
     """
     known = Format(format)
     lines: dict[str, int] = {}
-    for line, row in read_rows(path):
+    for line, row in list_rows(path) if ".json" in path.suffixes else read_rows(path):
         try:
             problem = _reader(known if known is not Format.auto else detect(row), challenge_tests=challenge_tests)(row)
-            _require_whole(problem)
+            if untested and not has_tests(problem.tests):
+                problem = replace(problem, entry_point=problem.entry_point or ENTRY_POINT)
+            _require_whole(problem, untested=untested)
         except ValueError as error:
             raise DataError(path, line, str(error)) from None
         if problem.task_id in lines:
@@ -74,22 +84,24 @@ def _reader(known: Format, *, challenge_tests: bool) -> Callable[[Mapping[str, A
         Format.apps: apps,
         Format.pytest: pytest_style,
         Format.codereval: codereval,
+        Format.instructions: instruction,
     }
     return readers[known]
 
 
-def _require_whole(problem: Problem) -> None:
+def _require_whole(problem: Problem, *, untested: bool) -> None:
     """A problem needs a name, tests and, unless it is a whole program, an entry point."""
     if not problem.task_id:
         raise ValueError("task_id is empty")
-    if not _has_tests(problem.tests):
-        raise ValueError(f"problem {problem.task_id!r} has no tests (kind {problem.tests.kind.value})")
+    if not untested and not has_tests(problem.tests):
+        raise ValueError(f"problem {problem.task_id!r} has no tests ({problem.tests.kind.value}); test_votes=voted makes some")
     if problem.tests.kind is TestKind.inputs and not problem.tests.oracle:
         raise ValueError(f"problem {problem.task_id!r} has inputs but no oracle to say what they should give")
     if problem.tests.kind is not TestKind.stdio and not problem.entry_point:
         raise ValueError(f"problem {problem.task_id!r} has no entry_point")
 
 
-def _has_tests(tests: Tests) -> bool:
+def has_tests(tests: Tests) -> bool:
+    """Whether there is anything to judge a program by."""
     held = {TestKind.asserts: tests.asserts, TestKind.inputs: tests.inputs, TestKind.stdio: tests.pairs}
     return bool(held.get(tests.kind, tests.code.strip()))

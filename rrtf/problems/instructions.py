@@ -10,7 +10,7 @@ from typing import Any
 from rrtf.errors import DataError, MissingDataError
 from rrtf.problems.tree import parse
 from rrtf.records import Problem, TestKind, Tests
-from rrtf.store import read_rows
+from rrtf.store import digest, read_rows
 
 # the paper's seed set (section 3.3, footnote); cc-by-4.0
 CODE_ALPACA = "sahil2801/CodeAlpaca-20k"
@@ -23,7 +23,7 @@ def read_instructions(path: Path, *, origin: str = "", licence: str = "") -> Ite
 
     Raises MissingDataError for a file that is not there, DataError with file and line for a row without an instruction.
     """
-    rows = _list_rows(path) if path.name.endswith((".json", ".json.gz")) else read_rows(path)
+    rows = list_rows(path) if path.name.endswith((".json", ".json.gz")) else read_rows(path)
     for line, row in rows:
         try:
             yield from_instruction(row, task_id=f"{origin or path.name.split('.')[0]}/{line}", origin=origin, licence=licence)
@@ -45,7 +45,12 @@ def from_hub(name: str = CODE_ALPACA, *, split: str = "train", licence: str = "c
         yield from_instruction(row, task_id=f"{name.rpartition('/')[2]}/{number}", origin=name, licence=licence)
 
 
-def from_instruction(row: Mapping[str, Any], *, task_id: str, origin: str, licence: str) -> Problem:
+def instruction(row: Mapping[str, Any]) -> Problem:
+    """A row as a Problem named by its words, for files whose rows have no ids."""
+    return from_instruction(row, task_id=str(row.get("task_id") or f"instruction/{digest(_first(row, _TEXT_KEYS))[:12]}"))
+
+
+def from_instruction(row: Mapping[str, Any], *, task_id: str, origin: str = "", licence: str = "") -> Problem:
     """One row as a Problem. Raises ValueError where the instruction or the answer is missing or no text."""
     text = _first(row, _TEXT_KEYS)
     if not text.strip():
@@ -79,7 +84,8 @@ def _first(row: Mapping[str, Any], keys: Iterable[str]) -> str:
     return ""
 
 
-def _list_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def list_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(number, object) for each object of a .json(.gz) list. Raises MissingDataError, or DataError for any other content."""
     if not path.is_file():
         raise MissingDataError(f"{path}: no such file")
     opener: Any = gzip.open if path.suffix == ".gz" else open

@@ -17,15 +17,15 @@ from rrtf.problems.settings import ProblemSet, Source
 from rrtf.records import Problem
 
 
-def load(settings: ProblemSet) -> Iterator[Problem]:
-    """The problems of a set, in file order, each marked with the set's name and licence.
+def load(settings: ProblemSet, *, untested: bool = False) -> Iterator[Problem]:
+    """The problems of a set, in file order, each marked with the set's name and licence; `untested` takes those without tests.
 
     Raises MissingDataError with the command that brings a missing file, UserError for a file of another version than
     `sha256` and for filters that leave nothing, DataError for a malformed row.
     """
     path = locate(settings)
     _verify(path, settings)
-    problems = read_problems(path, settings.format, challenge_tests=settings.challenge_tests)
+    problems = read_problems(path, settings.format, challenge_tests=settings.challenge_tests, untested=untested)
     marked = (replace(p, origin=p.origin or settings.name, licence=p.licence or settings.licence) for p in problems)
     kept = _filtered(marked, settings)
     return islice(kept, settings.limit) if settings.limit else kept

@@ -26,6 +26,7 @@ class Format(str, Enum):
     apps = "apps"
     pytest = "pytest"
     codereval = "codereval"
+    instructions = "instructions"
 
 
 @dataclass(kw_only=True)

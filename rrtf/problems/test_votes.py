@@ -52,12 +52,6 @@ class Voted:
     agreed: int = 0
 
 
-def has_tests(problem: Problem) -> bool:
-    """Whether there is anything to judge a program by."""
-    tests = problem.tests
-    return bool(tests.asserts or tests.code or tests.inputs or tests.pairs)
-
-
 def write_calls(problems: Sequence[Problem], ask: Ask, settings: TestVotes) -> dict[str, list[Call]]:
     """task_id -> the calls that a writer proposes, with those made from them; empty where its answer held none."""
     answers: dict[str, list[str]] = defaultdict(list)
