@@ -13,7 +13,6 @@ import threading
 import time
 import types
 from collections.abc import Iterator
-from itertools import islice
 from typing import Any, NoReturn
 
 from rrtf.judge import operations, wire
@@ -23,8 +22,6 @@ from rrtf.judge.wire import TooLarge, Unsendable
 
 # what `dict.keys()`, `.values()` and `.items()` return
 VIEWS: Any = (type({}.keys()), type({}.values()), type({}.items()))
-
-ITERATOR_CHUNK = 1000
 
 
 class Channel:
@@ -197,10 +194,8 @@ class Runtime:
 
     def _handle(self, value: Any) -> Any:
         if isinstance(value, Iterator):
-            items: list[Any] = list(islice(value, ITERATOR_CHUNK))
-            rest = len(self._handles) if len(items) == ITERATOR_CHUNK else None
             self._handles.append(value)
-            return {"g": [[self._outbox().pack(item) for item in items], rest]}
+            return {"g": [[], len(self._handles) - 1]}
         if isinstance(value, VIEWS):
             return {"g": [[self._outbox().pack(item) for item in value], None]}
         if isinstance(value, type):

@@ -11,6 +11,11 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
+# in the kernel (D) is mostly waiting for a disk, which is nobody's fault; but vfork waits there as well, for as long as its
+# child likes, so a quarter of that time counts as sleep
+AWAKE = {"R": 1.0, "D": 0.75}
+
+
 class Census:
     """Watches the process `pid` and its descendants from their common parent."""
 
@@ -35,17 +40,17 @@ class Census:
             self._peak = max(self._peak, usage.ru_maxrss)
 
     def look(self) -> dict[str, float]:
-        """Over all living processes: CPU seconds, seconds ready but without a CPU, resident bytes, and whether any is awake.
+        """Over all living processes: CPU seconds, seconds without one, resident bytes, and the most awake state.
 
         The kernel adds waiting time only when it ends, so a process that is starved right now shows as awake, not as waiting.
         """
-        cpu, waited, memory, awake = self._cpu, 0.0, 0, False
+        cpu, waited, memory, awake = self._cpu, 0.0, 0, 0.0
         for pid in {self._pid, *descendants()}:
             with contextlib.suppress(OSError, ValueError, IndexError):
                 fields = _stat(pid)
                 cpu += sum(int(field) for field in fields[11:15]) / _TICKS
                 tasks = os.listdir(f"/proc/{pid}/task")
-                awake |= any(_state(pid, task) in "RD" for task in tasks)
+                awake = max(awake, *(AWAKE.get(_state(pid, task), 0.0) for task in tasks))
                 waited += sum(int(_read(f"/proc/{pid}/task/{task}/schedstat").split()[1]) for task in tasks) / 1e9
                 memory += _private_and_shared(pid)
         with contextlib.suppress(OSError):

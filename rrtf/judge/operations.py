@@ -9,7 +9,7 @@ TABLE: dict[str, Callable[..., Any]] = {
     "call": lambda target, /, *arguments, **keywords: target(*arguments, **keywords),
     "get": getattr,
     "set": setattr,
-    "next": lambda target: list(islice(target, 1000)),
+    "next": lambda target, count: list(islice(target, count)),
     "enter": lambda target: target.__enter__(),
     "exit": lambda target: target.__exit__(None, None, None),
     "isinstance": isinstance,

@@ -141,6 +141,8 @@ def _made(kind: type[BaseException], text: str) -> BaseException:
 
 
 # exceptions that steer Python itself: raised by the program they must not end a loop or a process of the tests
+# items asked for at once where all are wanted; a loop asks for one at a time until it has had twice as many
+CHUNK = 256
 _CONTROL = frozenset(
     {"StopIteration", "StopAsyncIteration", "GeneratorExit", "SystemExit", "KeyboardInterrupt", "BaseException"}
 )
@@ -255,24 +257,36 @@ class Class(Function):
 
 
 class Iterated:
-    """An iterator of the candidate. By declared rule it also equals the list (or tuple) of its items."""
+    """An iterator of the candidate. By declared rule it also equals the list (or tuple) of its items.
+
+    Items are asked for one by one, for the next one may take for ever and nobody want it; a long loop asks for a few at once.
+    """
 
     def __init__(self, remote: Remote, items: list[Any], rest: int | None) -> None:
         self._remote, self._items, self._rest, self._next = remote, items, rest, 0
+        self._whole = False
 
     def __iter__(self) -> "Iterated":
         return self
 
     def __next__(self) -> Any:
         if self._next == len(self._items) and self._rest is not None:
-            more = self._remote.call("next", Thing(self._remote, self._rest, "iterator"))
+            count = CHUNK if self._whole else max(1, len(self._items) // CHUNK)
+            more = self._remote.call("next", Thing(self._remote, self._rest, "iterator"), count)
+            if type(more) is not list:
+                raise Violation("an iterator's items must be a list")
             self._items += more
-            if not more:
+            if len(more) < count:
                 self._rest = None
         if self._next >= len(self._items):
             raise StopIteration
         self._next += 1
         return self._items[self._next - 1]
+
+    def __length_hint__(self) -> int:
+        """Asked by list, tuple and sorted, which want all items: from here on they come in larger parts."""
+        self._whole = True
+        return len(self._items) - self._next
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, Iterated):

@@ -255,8 +255,8 @@ class Run:
         used = look["cpu"] - self.evidence.start_cpu
         self.evidence.busy = look["waited"] > CONTENDED * look["cpu"]
         now, active = time.monotonic(), look["cpu"] + look["waited"]
-        if self._tick is not None and not look["awake"]:
-            self._quiet += max(0.0, now - self._tick[0] - max(0.0, active - self._tick[1]))
+        if self._tick is not None:
+            self._quiet += (1 - look["awake"]) * max(0.0, now - self._tick[0] - max(0.0, active - self._tick[1]))
         self._tick = (now, active)
         if used > limit * (1.5 if self.evidence.busy else 1.05):
             self.stop("timeout", f"more than {limit:g} CPU seconds")
