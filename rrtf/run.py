@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime, timezone
 from itertools import combinations, permutations
 from pathlib import Path
@@ -14,6 +14,7 @@ from rrtf.data_steps import reports
 from rrtf.evaluation.benchmarks import BenchmarkResult, by_task, score, values
 from rrtf.evaluation.comparison import compare
 from rrtf.evaluation.robustness import base_of, drop
+from rrtf.evaluation.sensitivity import batch_sensitivity
 from rrtf.evaluation.settings import Variant
 from rrtf.pipeline import Plan, plan
 from rrtf.plan import Stage, Step, execute, show
@@ -28,7 +29,7 @@ from rrtf.report.drawing import save
 from rrtf.report.logs import RunLogs
 from rrtf.report.page import Section, write_page
 from rrtf.report.provenance import commit, hardware, versions
-from rrtf.report.rows import ComparisonRow, GroupRow, RunRow, StageRow, append, source_rows
+from rrtf.report.rows import BatchRow, ComparisonRow, GroupRow, RunRow, StageRow, append, source_rows
 from rrtf.report.score_figures import run_figure
 from rrtf.report.tables import final_table
 from rrtf.settings import Settings
@@ -116,6 +117,7 @@ def run_row(settings: Settings, planned: Plan, *, cached: Collection[str]) -> Ru
             found for r in results for found in (*r.found.scores, *(s for group in r.found.groups.values() for s in group))
         ),
         comparisons=(*_comparisons(settings, results), *_drops(settings, results)),
+        batches=tuple(_batches(planned.evaluations)),
         sources=tuple(source_rows(judged)),
         groups=tuple(_group_row(turn.ranked) for turn in turns),
         data=tuple(reports(planned.steps)),
@@ -168,6 +170,15 @@ def _comparisons(settings: Settings, results: Sequence[Result]) -> list[Comparis
             before, after = values(first.found.problems, k), values(second.found.problems, k)
             rows.append(ComparisonRow.of(first.benchmark, k, compare(before, after, names=(first.model, second.model))))
     return rows
+
+
+def _batches(evaluations: Sequence[Evaluation]) -> Iterator[BatchRow]:
+    """How far batch size alone moves each model's greedy answers, where it was measured."""
+    for model, benchmark, _, _, batches in evaluations:
+        if len(batches) == 2 and all(step.done for _, step in batches):
+            (small, one), (large, other) = batches
+            answers = (list(read_records(Judged, step.path)) for step in (one, other))
+            yield BatchRow.of(benchmark, model, batch_sensitivity(*answers, batch_sizes=(small, large)))
 
 
 def _drops(settings: Settings, results: Sequence[Result]) -> list[ComparisonRow]:

@@ -88,6 +88,8 @@ class Settings:
             chosen = benchmark.published or benchmark.problems.name != ProblemSet().name
             unknown = [f"not chosen, so nothing can be set in it; choose it with benchmarks=[…,{name}]"]
             found += [f"benchmarks.{name}: {mistake}" for mistake in (benchmark.mistakes() if chosen else unknown)]
+            if benchmark.other_rows == self.student.rows:
+                found.append(f"benchmarks.{name}.other_rows: {benchmark.other_rows} is student.rows; name another batch size")
         found += [f"quantize.{name}: {mistake}" for name, part in self.quantize.items() for mistake in part.mistakes()]
         found += [f"measurement.{mistake}" for mistake in self.measurement.mistakes()]
         if self.student_responses.path:

@@ -41,6 +41,8 @@ class Evaluation(NamedTuple):
     benchmark: str
     problems: Step
     judged: Step
+    # the same greedy answers drawn so many at once, where the benchmark asks how much that changes
+    batches: tuple[tuple[int, Step], ...] = ()
 
 
 class Planner:
@@ -82,9 +84,13 @@ class Planner:
         role: Role,
         stage: Stage = Stage.sample,
         examples: Sequence[Problem] = (),
+        rows: int = 0,
     ) -> Step:
-        """The responses of one model to one set of problems; `examples` are shown solved before each."""
-        cache = self.store.root / "cache" / "samples.jsonl"
+        """The responses of one model to one set of problems; `examples` are shown solved before each.
+
+        With `rows` the answers are really drawn so many at once, and kept apart from those that were drawn anyhow.
+        """
+        cache = self.store.root / "cache" / (f"samples-{rows}-at-once.jsonl" if rows else "samples.jsonl")
 
         def make(path: Path, report: Report) -> None:
             rows = read_records(Problem, problems.path)
@@ -100,7 +106,7 @@ class Planner:
             )
             write_records(path, candidates)
 
-        recipe = {
+        recipe: dict[str, Any] = {
             "source": model.identity,
             "decoding": dataclasses.asdict(decoding),
             "prompts": prompts.VERSION,
@@ -110,6 +116,9 @@ class Planner:
         }
         needs = (problems, *model.needs)
         title = f"sample {model.name} on {problems.title.removeprefix('problems ')}"
+        if rows:
+            recipe["rows"] = rows
+            title = f"{title}, {rows} at once"
         return self.add(Step(stage=stage, title=title, unit="samples", recipe=recipe, make=make, store=self.store, needs=needs))
 
     def judged(self, problems: Step, candidates: Step, *, stage: Stage = Stage.judge) -> Step:
@@ -174,17 +183,16 @@ class Planner:
         """One model's judged answers to one benchmark."""
         source = dataclasses.replace(model.source, profile=benchmark.profile or model.source.profile, decoding=Override())
         problems = self.problems(benchmark.problems, variant=benchmark.variant)
-        asked = model._replace(source=source)
-        answers = self.sampled(
-            problems,
-            asked,
-            decoding_of(benchmark.protocol),
-            role=Role.student,
-            stage=Stage.evaluate,
-            examples=_examples(benchmark),
-        )
-        judged = self.judged(problems, answers, stage=Stage.evaluate)
-        return Evaluation(model.name, name, problems, judged)
+        fixed: dict[str, Any] = {"role": Role.student, "stage": Stage.evaluate, "examples": _examples(benchmark)}
+
+        def judged(rows: int = 0) -> Step:
+            asked = dataclasses.replace(source, rows=rows) if rows else source  # type: ignore[call-arg]
+            decoding = decoding_of(benchmark.protocol)
+            answers = self.sampled(problems, model._replace(source=asked), decoding, rows=rows, **fixed)
+            return self.judged(problems, answers, stage=Stage.evaluate)
+
+        sizes = {benchmark.other_rows, getattr(source, "rows", 0)} if benchmark.other_rows else set()
+        return Evaluation(model.name, name, problems, judged(), tuple((rows, judged(rows)) for rows in sorted(sizes)))
 
 
 def _examples(benchmark: Benchmark) -> list[Problem]:

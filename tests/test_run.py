@@ -10,7 +10,7 @@ import pytest
 import tiny_models
 from rich.console import Console
 
-from rrtf.evaluation.settings import Benchmark, Protocol, Variant
+from rrtf.evaluation.settings import Benchmark, Protocol, ProtocolKind, Variant
 from rrtf.judge.engine import Job, judge
 from rrtf.judge.settings import Judge
 from rrtf.pipeline import plan
@@ -108,3 +108,27 @@ def test_the_drop_of_a_variant_is_reported_beside_the_benchmark_itself(folder: P
     assert {score.benchmark.split("/")[0] for score in row.scores} == {"none", "renamed", "examples_reordered"}
     page = (folder / "run" / "page.html").read_text()
     assert f"<title>{row.title}</title>" in page and row.title == "rrtf student.precision=float32"
+
+
+def test_batch_size_is_measured_with_answers_that_were_really_drawn_in_such_batches(folder: Path) -> None:
+    plain, _ = run(settings(folder, benchmarks={"small": heldout()}))
+    assert plain.batches == ()
+    row, printed = run(settings(folder, benchmarks={"small": replace(heldout(), other_rows=1)}))
+    assert [(b.benchmark, b.model, b.batch_sizes) for b in row.batches] == [("small", "student", (1, 2))]
+    assert row.batches[0].sentence in printed and "small/student/batch_size/texts" in read_metrics(folder / "run/metrics.jsonl")
+    # the answers of the first run were not taken for either batch size
+    done = {stage.title: stage.cached for stage in row.stages if stage.title.startswith("sample")}
+    assert done == {
+        "sample student on builtin heldout": True,
+        "sample student on builtin heldout, 1 at once": False,
+        "sample student on builtin heldout, 2 at once": False,
+    }
+    for rows in (1, 2):
+        assert len((folder / "store" / "cache" / f"samples-{rows}-at-once.jsonl").read_text().splitlines()) == 3
+
+
+def test_a_batch_size_that_can_show_nothing_is_a_mistake(folder: Path) -> None:
+    chosen = settings(folder, benchmarks={"small": replace(heldout(), other_rows=2)})
+    assert chosen.mistakes() == ["benchmarks.small.other_rows: 2 is student.rows; name another batch size"]
+    sampled = replace(heldout(), other_rows=1, protocol=Protocol(kind=ProtocolKind.samples))
+    assert "only greedy ones" in sampled.mistakes()[0]

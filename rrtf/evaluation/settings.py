@@ -88,6 +88,9 @@ class Benchmark:
     # ask each problem in another form that means the same, to see whether the score holds (rrtf.evaluation.robustness)
     variant: Variant = Variant.none
     protocol: Protocol = field(default_factory=Protocol)
+    # how far batch size alone moves a greedy score: each model answers twice more, once with its own `rows`, once with this
+    # many at once. Not in the paper; 0 leaves it out, because it takes twice the time and more
+    other_rows: int = 0
     # where the set was published, shown beside the score; its licence stands in `problems`
     published: str = ""
 
@@ -96,4 +99,8 @@ class Benchmark:
         found = self.problems.mistakes() + self.protocol.mistakes()
         if self.examples and (self.profile is None or self.profile.style is not Style.plain):
             found.append("examples: worked examples need profile.style=plain; the other styles have no place for them")
+        if self.other_rows < 0:
+            found.append(f"other_rows: {self.other_rows} is below 0 (0 leaves it out)")
+        if self.other_rows and self.protocol.kind is not ProtocolKind.greedy:
+            found.append(f"other_rows: {self.protocol.kind.value} answers are not compared by batch size, only greedy ones")
         return found

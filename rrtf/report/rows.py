@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rrtf.evaluation.comparison import Comparison
+from rrtf.evaluation.comparison import Comparison, mcnemar
+from rrtf.evaluation.sensitivity import Sensitivity
 from rrtf.problems.dropped import DataReport
 from rrtf.records import Judged, Outcome, Score
 from rrtf.report.redact import redact
@@ -81,6 +82,29 @@ class ComparisonRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BatchRow:
+    """A model's greedy answers to a benchmark at two batch sizes: shares of problems with another text, program, verdict."""
+
+    benchmark: str
+    model: str
+    batch_sizes: tuple[int, ...]
+    texts: float
+    programs: float
+    verdicts: float
+    first: float
+    second: float
+    p: float
+    sentence: str
+
+    @classmethod
+    def of(cls, benchmark: str, model: str, found: Sensitivity) -> "BatchRow":
+        """A model's sensitivity to the batch size as a row."""
+        kept = ("batch_sizes", "texts", "programs", "verdicts", "first", "second")
+        numbers = {name: getattr(found, name) for name in kept}
+        return cls(benchmark=benchmark, model=model, p=mcnemar(found.gained, found.lost), sentence=found.sentence, **numbers)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunRow:
     """A whole run. `digests` names weights, problem files and artifacts; `solved` the tasks per "benchmark/model"."""
 
@@ -92,6 +116,7 @@ class RunRow:
     digests: dict[str, str] = field(default_factory=dict)
     scores: tuple[Score, ...] = ()
     comparisons: tuple[ComparisonRow, ...] = ()
+    batches: tuple[BatchRow, ...] = ()
     sources: tuple[SourceRow, ...] = ()
     groups: tuple[GroupRow, ...] = ()
     data: tuple[DataReport, ...] = ()
@@ -174,6 +199,10 @@ def flat(row: RunRow) -> dict[str, float]:
     for comparison in row.comparisons:
         name = f"{comparison.benchmark}/{comparison.second}-{comparison.first}/pass@{comparison.k}"
         numbers |= {name: comparison.effect, f"{name}/p": comparison.p}
+    for batch in row.batches:
+        name = f"{batch.benchmark}/{batch.model}/batch_size"
+        numbers |= {f"{name}/texts": batch.texts, f"{name}/verdicts": batch.verdicts, f"{name}/p": batch.p}
+        numbers |= {f"{name}/effect": batch.second - batch.first}
     for source in row.sources:
         numbers[f"sources/{source.source}/pass_share"] = source.passed / max(source.candidates, 1)
     for number, groups in enumerate(row.groups, start=1):

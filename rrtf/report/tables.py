@@ -18,6 +18,7 @@ def final_table(row: RunRow) -> RenderableType:
     parts: list[RenderableType] = []
     if row.scores:
         said = [f"{c.benchmark}: {c.sentence}" for c in row.comparisons if "/" not in c.benchmark] + power_lines(row.scores)
+        said += [f"{b.benchmark}, {b.model}: {b.sentence}" for b in row.batches]
         parts += [score_table(row.scores), *(Text(f"  {line}", style="cyan") for line in said), Text("")]
     if row.data:
         parts += [data_table(row.data), Text("")]
