@@ -9,7 +9,7 @@ from rrtf.quantize_steps import agreed, measured, quantized
 from rrtf.records import Role
 from rrtf.settings import Settings
 from rrtf.steps import Evaluation, Model, Planner
-from rrtf.train_steps import SILENT, Log, after, trained
+from rrtf.train_steps import SILENT, Log, after, each_epoch, trained
 
 
 class Round(NamedTuple):
@@ -50,8 +50,13 @@ def plan(settings: Settings, *, log: Log = SILENT) -> Plan:
         ranked = planner.ranked(problems, judged, student)
         newest = trained(planner, ranked, student, number, log=log)
         rounds.append(Round(number, judged, ranked, newest))
+        epochs = each_epoch(student, newest, number, settings)
         student = after(student, newest, number, settings.rounds)
-        evaluations += [planner.evaluated(student, name, benchmark) for name, benchmark in settings.benchmarks.items()]
+        evaluations += [
+            planner.evaluated(model, name, benchmark)
+            for model in (*epochs, student)
+            for name, benchmark in settings.benchmarks.items()
+        ]
     whole = Plan(planner.steps, problems, rounds, evaluations, None, [])
     return with_formats(planner, whole, student, teachers) if settings.quantize else whole
 

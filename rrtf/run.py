@@ -29,7 +29,7 @@ from rrtf.report.drawing import save
 from rrtf.report.logs import RunLogs
 from rrtf.report.page import Section, write_page
 from rrtf.report.provenance import commit, hardware, versions
-from rrtf.report.rows import BatchRow, ComparisonRow, GroupRow, RunRow, StageRow, append, source_rows
+from rrtf.report.rows import BatchRow, ComparisonRow, GroupRow, RunRow, StageRow, append, epoch_of, source_rows
 from rrtf.report.score_figures import run_figure
 from rrtf.report.tables import final_table
 from rrtf.settings import Settings
@@ -162,10 +162,10 @@ def _result(settings: Settings, evaluation: Evaluation) -> Result:
 
 
 def _comparisons(settings: Settings, results: Sequence[Result]) -> list[ComparisonRow]:
-    """Each model against each earlier one on the same benchmark, at the benchmark's first k."""
+    """Each model against each earlier one on the same benchmark, at its first k; epochs only with what came before them."""
     rows = []
     for first, second in combinations(results, 2):
-        if first.benchmark == second.benchmark:
+        if first.benchmark == second.benchmark and not epoch_of(first.model):
             k = settings.benchmarks[first.benchmark].protocol.ks[0]
             before, after = values(first.found.problems, k), values(second.found.problems, k)
             rows.append(ComparisonRow.of(first.benchmark, k, compare(before, after, names=(first.model, second.model))))

@@ -13,9 +13,10 @@ from rrtf.progress import Report
 from rrtf.records import Group
 from rrtf.report.metrics import Metrics
 from rrtf.sampling.settings import LocalModel
+from rrtf.settings import Settings
 from rrtf.steps import Model, Planner
 from rrtf.store import digest, read_records
-from rrtf.training.settings import Batching
+from rrtf.training.settings import Batching, Best
 
 # raise when training the same groups with the same settings would give other weights
 TRAIN_VERSION = "1"
@@ -85,6 +86,20 @@ def after(student: Model, trained: Step, number: int, rounds: int) -> Model:
     assert isinstance(student.source, LocalModel)
     source = dataclasses.replace(student.source, checkpoint=str(trained.path / "model"))
     return Model(name, source, (trained,))
+
+
+def each_epoch(student: Model, trained: Step, number: int, settings: Settings) -> list[Model]:
+    """The student after each epoch, where training keeps them; the last is left out where it is what training returns."""
+    if settings.trainer.snapshot_every != -1:
+        return []
+    assert isinstance(student.source, LocalModel)
+    last = settings.batching.epochs - (settings.trainer.best is Best.last)
+    prefix = "" if settings.rounds == 1 else f"round {number} "
+    folders = {epoch: trained.path / "snapshots" / f"epoch-{epoch}" for epoch in range(1, last + 1)}
+    return [
+        Model(f"{prefix}epoch {epoch}", dataclasses.replace(student.source, checkpoint=str(folder)), (trained,))
+        for epoch, folder in folders.items()
+    ]
 
 
 def _split(groups: Sequence[Group], share: float) -> tuple[list[Group], list[Group]]:

@@ -18,14 +18,15 @@ from rrtf.plan import Stage, execute
 from rrtf.problems.load import load
 from rrtf.problems.settings import ProblemSet
 from rrtf.profiles import Profile, Style
-from rrtf.records import Candidate, Outcome, Problem, Role
+from rrtf.records import Candidate, Judged, Outcome, Problem, Role
+from rrtf.report.ablation_figure import curves
 from rrtf.report.metrics import read_answers, read_metrics
 from rrtf.report.rows import RunRow, read
 from rrtf.report.settings import Logger, WandbMode
 from rrtf.run import execute_run
 from rrtf.sampling.settings import Decoding, HuggingFace, Precision, Recorded, Reference
 from rrtf.settings import Settings
-from rrtf.store import read_records, write_records
+from rrtf.store import file_digest, read_records, write_records
 from rrtf.training.settings import Batching, Trainer
 from rrtf.training.settings import Precision as Number
 
@@ -132,3 +133,18 @@ def test_a_batch_size_that_can_show_nothing_is_a_mistake(folder: Path) -> None:
     assert chosen.mistakes() == ["benchmarks.small.other_rows: 2 is student.rows; name another batch size"]
     sampled = replace(heldout(), other_rows=1, protocol=Protocol(kind=ProtocolKind.samples))
     assert "only greedy ones" in sampled.mistakes()[0]
+
+
+def test_each_epoch_of_one_training_run_is_scored_and_is_a_point_of_figure_4(folder: Path) -> None:
+    chosen = trains(folder, benchmarks={"small": heldout()})
+    chosen.trainer.snapshot_every, chosen.trainer.generations, chosen.batching.epochs = -1, 0, 3
+    row, _ = run(chosen)
+    assert list(dict.fromkeys(score.model for score in row.scores)) == ["student", "epoch 1", "epoch 2", "trained"]
+    assert [point.epoch for point in curves([row], benchmark="small")["8 problems"]] == [0, 1, 2, 3]
+    assert [(c.first, c.second) for c in row.comparisons] == [("student", m) for m in ("epoch 1", "epoch 2", "trained")]
+    (kept,) = (folder / "store" / "train").glob("*/snapshots")
+    weights = [file_digest(model / "model.safetensors") for model in (*sorted(kept.iterdir()), kept.parent / "model")]
+    assert len(weights) == 4 and len(set(weights)) == 3 and weights[2] == weights[3]
+    answers = {e.model: next(read_records(Judged, e.judged.path)) for e in plan(chosen).evaluations}
+    assert len({answer.candidate.source_digest for answer in answers.values()}) == 4  # each answered with its own weights
+    assert {stage.title for stage in row.stages if stage.stage == "train"} == {"train"}

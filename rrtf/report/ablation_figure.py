@@ -9,7 +9,7 @@ from rrtf.records import Score
 from rrtf.report.curve_figures import Checkpoint
 from rrtf.report.drawing import INK, PALETTE, QUIET, canvas, tidy
 from rrtf.report.evidence import NOT_RUN, arms, models
-from rrtf.report.rows import RunRow
+from rrtf.report.rows import RunRow, epoch_of
 
 
 def ablation_figure(studies: Sequence[tuple[str, Sequence[RunRow]]], *, benchmark: str) -> Figure:
@@ -55,7 +55,8 @@ def curves(found: Sequence[RunRow], *, benchmark: str) -> dict[str, list[Checkpo
     for row in found:
         limit = row.settings["problems"]["limit"]
         line = lines.setdefault(f"{limit} problems" if limit else "all problems", [])
-        for model, epoch in (("student", 0), ("trained", row.settings["batching"]["epochs"])):
+        kept = [(model, epoch) for model in models(row, benchmark) if (epoch := epoch_of(model))]
+        for model, epoch in (("student", 0), *kept, ("trained", row.settings["batching"]["epochs"])):
             if (score := row.score(benchmark, model)) and all(point.epoch != epoch for point in line):
                 line.append(Checkpoint(epoch, score))
     return {name: sorted(line, key=lambda point: point.epoch) for name, line in lines.items()}

@@ -1,5 +1,6 @@
 """One row a run: everything a table, a figure or a reader needs, and what it takes to repeat it."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -140,6 +141,12 @@ class RunRow:
         """The score of a model on a benchmark, or None where it was not run."""
         found = (s for s in self.scores if (s.benchmark, s.model, s.k) == (benchmark, model, k))
         return next(found, None)
+
+
+def epoch_of(model: str) -> int:
+    """The epoch after which a run's model was kept on the way, from its name ("epoch 2"); 0 for any other model."""
+    found = re.search(r"\bepoch (\d+)$", model)
+    return int(found.group(1)) if found else 0
 
 
 # overrides that say where or how a run is kept, not what it is

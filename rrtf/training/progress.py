@@ -41,7 +41,10 @@ class Keeper:
             self.log(step, values)
         if module.held_out and (step % trainer.validate_every == 0 if trainer.validate_every else epoch_end):
             self._validate(module, step)
-        if step % trainer.snapshot_every == 0 if trainer.snapshot_every > 0 else epoch_end and trainer.snapshot_every == -1:
+        if trainer.snapshot_every == -1 and epoch_end:
+            epoch = step * self.settings.batching.epochs // module.total_steps
+            self._save(module, self.out / "snapshots" / f"epoch-{epoch}")
+        elif trainer.snapshot_every > 0 and step % trainer.snapshot_every == 0:
             self._save(module, self.out / "snapshots" / f"step-{step:06d}")
         if step < module.total_steps and (step % trainer.save_every == 0 if trainer.save_every else epoch_end):
             self._point(module, step)

@@ -214,7 +214,7 @@ class Trainer:
     generation_tokens: int = 128
     # steps between two saves to resume from; 0: after each epoch
     save_every: int = 50
-    # steps between two models kept for figure 4 (accuracy during training); 0: none, -1: one after each epoch
+    # steps between two models kept beside the result; 0: none; -1: one after each epoch, which the pipeline scores (Figure 4)
     snapshot_every: int = 0
 
     def mistakes(self) -> list[str]:
