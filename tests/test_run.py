@@ -2,10 +2,12 @@
 
 import io
 import json
+import re
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+import hydra
 import pytest
 import tiny_models
 from rich.console import Console
@@ -25,7 +27,7 @@ from rrtf.report.rows import RunRow, read
 from rrtf.report.settings import Logger, WandbMode
 from rrtf.run import execute_run
 from rrtf.sampling.settings import Decoding, HuggingFace, Precision, Recorded, Reference
-from rrtf.settings import Settings
+from rrtf.settings import Settings, build, register
 from rrtf.store import file_digest, read_records, write_records
 from rrtf.training.settings import Batching, Trainer
 from rrtf.training.settings import Precision as Number
@@ -148,3 +150,31 @@ def test_each_epoch_of_one_training_run_is_scored_and_is_a_point_of_figure_4(fol
     answers = {e.model: next(read_records(Judged, e.judged.path)) for e in plan(chosen).evaluations}
     assert len({answer.candidate.source_digest for answer in answers.values()}) == 4  # each answered with its own weights
     assert {stage.title for stage in row.stages if stage.stage == "train"} == {"train"}
+
+
+def previewed(chosen: Settings) -> str:
+    console = Console(file=io.StringIO(), width=240)
+    assert execute_run(replace(chosen, stages=[]), console, overrides=[]) is None
+    return console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_the_plan_says_what_training_would_hold_until_it_is_done(folder: Path) -> None:
+    chosen = trains(folder)
+    text = previewed(chosen)
+    assert "sample student on builtin train" in text and "on 1 x single" in text and "  total " in text
+    assert not (folder / "store").exists() and not (folder / "run").exists()
+    assert "memory plan" not in previewed(settings(folder))  # nothing is trained
+    absent = previewed(replace(chosen, student=HuggingFace(checkpoint=str(folder / "absent"))))
+    assert "absent: no such folder" in absent and "so its shape is not known" in absent
+
+
+@pytest.mark.slow
+def test_the_papers_size_is_planned_without_weights_or_data() -> None:
+    register()
+    with hydra.initialize_config_module("rrtf.conf", version_base="1.3"):
+        chosen = build(hydra.compose("config", ["scale=paper", "stages=[]", "run_dir=here"]))
+    text = previewed(chosen)
+    assert "evolved/problems.jsonl: no such file" in text
+    assert "15.52 B weights, 15.52 B trained, on 8 x fsdp" in text and "step: 512 prompts" in text
+    total = float(re.search(r"total +([0-9.]+)", text).group(1))  # type: ignore[union-attr]
+    assert 20 < total < 75

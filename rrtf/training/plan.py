@@ -55,6 +55,10 @@ def starcoder_15b() -> PreTrainedConfig:
     return AutoConfig.for_model("gpt_bigcode", multi_query=True, activation_function="gelu_pytorch_tanh", **sizes)
 
 
+# shapes that are planned without any file: the paper's base model, which only the hub has
+KNOWN = {"bigcode/starcoder": starcoder_15b, "bigcode/starcoderbase": starcoder_15b}
+
+
 def plan(
     config: PreTrainedConfig,
     *,
