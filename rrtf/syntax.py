@@ -1,4 +1,4 @@
-"""Small questions about Python source that may be broken or hostile: they answer, they never raise."""
+"""Small questions about Python source that may be broken or hostile: they answer; only `tree_of` raises."""
 
 import ast
 import re
@@ -13,11 +13,19 @@ _GOES_ON = re.compile(r"[)\]}]|(?:else|elif|except|finally|case)\b")
 def parse(source: str) -> ast.Module | None:
     """The syntax tree, or None for what Python can't read (which includes nesting its parser gives up on)."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError, MemoryError, SystemError):
+        return tree_of(source, "this")
+    except ValueError:
         return None
+
+
+def tree_of(source: str, what: str) -> ast.Module:
+    """The syntax tree of code that has to be readable; raises ValueError, which names `what`, for all that is not."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # "\d" in somebody's program is not our user's warning
+            return ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError, SystemError) as error:
+        raise ValueError(f"{what} is not valid Python: {error}") from None
 
 
 def entry_name(problem: Problem) -> str:

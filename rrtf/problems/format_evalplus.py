@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from rrtf.problems.format_humaneval import take_apart
-from rrtf.problems.rows import parse, text, top_level
+from rrtf.problems.rows import text, top_level
 from rrtf.records import Problem, TestKind, Tests
+from rrtf.syntax import tree_of
 
 # how an argument list is rebuilt -> the numbers of the MBPP+ tasks it holds for
 _PREPARE = {
@@ -98,7 +99,7 @@ def evalplus(row: Mapping[str, Any]) -> Problem:
     parts = take_apart(prompt, entry_point)
     stands_alone = not parts.signature  # MBPP+'s prompt is only a docstring
     reference = solution if stands_alone else prompt + solution
-    if top_level(parse(reference, "canonical_solution"), entry_point) is None:
+    if top_level(tree_of(reference, "canonical_solution"), entry_point) is None:
         raise ValueError(f"canonical_solution does not define {entry_point!r}")
     atol = row.get("atol", 0)
     if type(atol) not in (int, float):

@@ -5,8 +5,9 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from rrtf.problems.rows import header, parse, text, text_or_empty, top_level
+from rrtf.problems.rows import header, text, text_or_empty, top_level
 from rrtf.records import Problem, TestKind, Tests
+from rrtf.syntax import tree_of
 
 _LOOSE = "assert np.allclose(out, exp, rtol=1e-07, atol=atol)"
 _STRICT = (
@@ -74,7 +75,7 @@ def strict(code: str) -> str:
 def take_apart(prompt: str, entry_point: str) -> Parts:
     """Split a prompt around its entry point. A prompt that is no Python, or lacks it, gives empty parts."""
     try:
-        module = parse(prompt, "prompt")
+        module = tree_of(prompt, "prompt")
     except ValueError:
         return Parts("", "", "")
     node = top_level(module, entry_point)

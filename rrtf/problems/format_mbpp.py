@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from rrtf.problems.format_humaneval import strict
-from rrtf.problems.rows import header, names_called, parse, source_of, text, text_or_empty, texts, top_level
+from rrtf.problems.rows import header, names_called, source_of, text, text_or_empty, texts, top_level
 from rrtf.records import Problem, TestKind, Tests
+from rrtf.syntax import tree_of
 
 
 def mbpp(row: Mapping[str, Any], *, challenge_tests: bool) -> Problem:
@@ -38,7 +39,7 @@ def mbpp_plus(row: Mapping[str, Any]) -> Problem:
     entry_point = _entry_point(asserts, code)
     # found in the text, because parsing megabytes of literals takes seconds
     before, _, rest = script.rpartition("\nfor ")
-    loop = parse(f"for {rest}", "test").body if before else []
+    loop = tree_of(f"for {rest}", "test").body if before else []
     if len(loop) != 1 or not isinstance(loop[0], ast.For):
         raise ValueError("test does not end in a loop of assertions: the problem has no tests")
     # through `candidate`: MBPP/56's own function is called check
@@ -74,7 +75,7 @@ def _split(number: int) -> str:
 def _entry_point(asserts: tuple[str, ...], code: str) -> str:
     """The function the asserts call: one that the reference defines (MBPP/126 calls its own `sum`), else no builtin."""
     called = names_called(*asserts)
-    module = parse(code, "code")
+    module = tree_of(code, "code")
     defined = [name for name in called if isinstance(top_level(module, name), ast.FunctionDef)]
     others = [name for name in called if not hasattr(builtins, name)]
     if not (defined or others):
@@ -83,12 +84,12 @@ def _entry_point(asserts: tuple[str, ...], code: str) -> str:
 
 
 def _signature(code: str, entry_point: str) -> str:
-    node = top_level(parse(code, "code"), entry_point)
+    node = top_level(tree_of(code, "code"), entry_point)
     return header(code, node) if node else ""
 
 
 def _classes(code: str, setup: str, asserts: tuple[str, ...]) -> str:
     """Source of the reference's classes that set-up or tests build values of (MBPP/927's `Node`, MBPP/601's `Pair`)."""
-    module = parse(code, "code")
+    module = tree_of(code, "code")
     nodes = (top_level(module, name) for name in names_called(setup, *asserts))
     return "".join(source_of(code, node) + "\n" for node in nodes if isinstance(node, ast.ClassDef))

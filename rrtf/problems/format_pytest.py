@@ -5,21 +5,22 @@ import builtins
 from collections.abc import Mapping
 from typing import Any
 
-from rrtf.problems.rows import header, names_called, parse, text, text_or_empty, top_level
+from rrtf.problems.rows import header, names_called, text, text_or_empty, top_level
 from rrtf.records import Problem, TestKind, Tests
+from rrtf.syntax import tree_of
 
 
 def pytest_style(row: Mapping[str, Any]) -> Problem:
     """`task_id` (or `question_id`), wording, `test`, a solution if any, and `entry_point` unless tests import it."""
     code = text(row, "test")
-    module = parse(code, "test")
+    module = tree_of(code, "test")
     if not any(_is_test(node) for node in module.body):
         raise ValueError("test holds neither test_* functions nor a TestCase class: the problem has no tests")
     prompt = text_or_empty(row, "complete_prompt", "prompt")
     solution = text_or_empty(row, "reference", "solution", "canonical_solution")
     reference = text_or_empty(row, "code_prompt") + solution
     entry_point = text_or_empty(row, "entry_point") or _entry_point(module, code, reference)
-    node = top_level(parse(reference, "the solution"), entry_point)
+    node = top_level(tree_of(reference, "the solution"), entry_point)
     return Problem(
         task_id=text_or_empty(row, "task_id", "question_id") or text(row, "task_id"),
         text=text_or_empty(row, "text", "question", "instruct_prompt") or prompt,
@@ -43,7 +44,7 @@ def _entry_point(module: ast.Module, code: str, reference: str) -> str:
     for node in module.body:
         if isinstance(node, ast.ImportFrom) and node.module in ("solution", "main"):
             return node.names[0].name
-    defined = parse(reference, "the solution")
+    defined = tree_of(reference, "the solution")
     for name in names_called(code):
         if not hasattr(builtins, name) and top_level(defined, name):
             return name

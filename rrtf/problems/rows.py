@@ -1,9 +1,10 @@
 """Fields of a row, and names in Python source: what every format reader needs. All raise ValueError in words."""
 
 import ast
-import warnings
 from collections.abc import Mapping
 from typing import Any
+
+from rrtf.syntax import tree_of
 
 
 def text(row: Mapping[str, Any], key: str) -> str:
@@ -33,16 +34,6 @@ def texts(row: Mapping[str, Any], key: str) -> tuple[str, ...]:
     return tuple(item.replace("\r\n", "\n") for item in items)
 
 
-def parse(source: str, what: str) -> ast.Module:
-    """The syntax tree of trusted code; a syntax error names `what`."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # "\d" in a published program is not our user's warning
-            return ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError, MemoryError, SystemError) as error:
-        raise ValueError(f"{what} is not valid Python: {error}") from None
-
-
 def top_level(module: ast.Module, name: str) -> ast.stmt | None:
     """The last function or class called `name` at the top of a module (the one that is bound in the end)."""
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
@@ -69,5 +60,5 @@ def header(code: str, node: ast.stmt) -> str:
 
 def names_called(*sources: str) -> list[str]:
     """Names that the given trusted code calls, `f(…)` and not `a.f(…)`, each once, in order of the text."""
-    calls = [node for source in sources for node in ast.walk(parse(source, "a test")) if isinstance(node, ast.Call)]
+    calls = [node for source in sources for node in ast.walk(tree_of(source, "a test")) if isinstance(node, ast.Call)]
     return list(dict.fromkeys(call.func.id for call in calls if isinstance(call.func, ast.Name)))

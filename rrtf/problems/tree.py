@@ -4,27 +4,18 @@ Used where the same solution must be recognised under other names: decontaminati
 """
 
 import ast
-import warnings
 from collections.abc import Iterator
 from functools import lru_cache
+
+from rrtf import syntax
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 _SHINGLE = 4  # labels in one shingle; ours: an expression such as `total += values[i]` gives about three of them
 _SILENT_FIELDS = frozenset({"annotation", "returns", "decorator_list", "type_comment", "type_params", "ctx"})
 
 
-@lru_cache(maxsize=64)
-def parse(program: str) -> ast.Module | None:
-    """The syntax tree, or None for text that is not Python (too deep, null bytes and half a program included).
-
-    The tree is shared by all who ask for the same program: read it, don't change it.
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # "\d" in somebody's program is not our user's warning
-        try:
-            return ast.parse(program)
-        except (SyntaxError, ValueError, RecursionError, MemoryError, SystemError):
-            return None
+# the tree is shared by all who ask for the same program: read it, don't change it
+parse = lru_cache(maxsize=64)(syntax.parse)
 
 
 def functions(tree: ast.Module) -> list[Function]:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from rrtf.errors import InfrastructureError
+from rrtf.ctranslate_conversion import convert
 from rrtf.progress import Report
 from rrtf.quantize.settings import Method, Quantization
 
@@ -22,23 +22,12 @@ def convert_ctranslate2(
 ) -> None:
     """Write `source` to the new folder `target`: model.bin, its vocabulary, and the source's tokenizer files.
 
-    CTranslate2 rounds weights by their size alone, so `calibration` is not used. Raises InfrastructureError.
+    CTranslate2 rounds weights by their size alone, so `calibration` is not used. Raises UserError or InfrastructureError.
     """
-    from ctranslate2.converters import TransformersConverter
     from transformers import AutoTokenizer, GenerationConfig
-    from transformers.utils import logging
 
-    bars = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
     report(0, 1, "loading")
-    try:
-        converter = TransformersConverter(str(source), low_cpu_mem_usage=True)
-        converter.convert(str(target), quantization=_QUANTIZATION[settings.method])
-    except (ValueError, RuntimeError, NotImplementedError, AttributeError, KeyError) as error:
-        raise InfrastructureError(f"CTranslate2 could not convert {source}: {type(error).__name__}: {error}") from error
-    finally:
-        if bars:
-            logging.enable_progress_bar()
+    convert(source, target, quantization=_QUANTIZATION[settings.method])
     _keep_configuration(source, target)
     AutoTokenizer.from_pretrained(source).save_pretrained(target)
     if (source / "generation_config.json").is_file():

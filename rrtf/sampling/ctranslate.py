@@ -10,7 +10,8 @@ import ctranslate2
 import torch
 
 from rrtf.checkpoints import cache_folder, make_once
-from rrtf.errors import ConfigurationError, UserError
+from rrtf.ctranslate_conversion import convert
+from rrtf.errors import ConfigurationError
 from rrtf.sampling.generator import Request, Response
 from rrtf.sampling.local import Writer, limits
 from rrtf.sampling.settings import CTranslate2, Decoding
@@ -85,13 +86,5 @@ def converted(path: Path, compute_type: str) -> Path:
 
     digest = resolve(str(path)).digest
     target = cache_folder() / "ctranslate2" / f"{digest}-{compute_type}"
-    make_once(target, cache_folder(), lambda folder: _convert(path, folder, compute_type))
+    make_once(target, cache_folder(), lambda folder: convert(path, folder, quantization=compute_type))
     return target
-
-
-def _convert(path: Path, folder: Path, compute_type: str) -> None:
-    try:
-        converter = ctranslate2.converters.TransformersConverter(str(path))
-        converter.convert(str(folder), quantization=compute_type, force=True)
-    except ValueError as error:  # its word for "no loader for this architecture"
-        raise UserError(f"{path}: CTranslate2 can't convert it: {error}. Use a huggingface source") from None
