@@ -178,7 +178,7 @@ def voted(planner: Planner, problems: Step, answers: Sequence[Step], settings: T
 
     recipe = {"test_votes": dataclasses.asdict(settings), "judge": dataclasses.asdict(limits), "judged": JUDGE_VERSION}
     recipe |= {"version": DATA_VERSION} | _writing(planner)
-    return _step(planner, Stage.vote, f"vote on tests {_name(problems)}", recipe, make, problems, *answers)
+    return _step(planner, Stage.vote, f"vote {_name(problems)}", recipe, make, problems, *answers)
 
 
 def leave(

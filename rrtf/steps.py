@@ -115,7 +115,7 @@ class Planner:
             "examples": [example.task_id for example in examples],
         }
         needs = (problems, *model.needs)
-        title = f"sample {model.name} on {problems.title.removeprefix('problems ')}"
+        title = f"sample {model.name} on {problems.title.split(' ', 1)[1]}"
         if rows:
             recipe["rows"] = rows
             title = f"{title}, {rows} at once"

@@ -13,31 +13,34 @@ from typing import Any
 import pytest
 from endpoint import answer, endpoint
 from rich.console import Console
+from served import served
 
+from rrtf.checkpoints import resolve
 from rrtf.data_steps import reports
 from rrtf.errors import MissingDataError, UserError
+from rrtf.judge.settings import Judge
 from rrtf.pipeline import Plan, plan
 from rrtf.plan import Stage, execute
 from rrtf.problems.data_settings import Clean, Decontaminate, Evolve, TestVotes
 from rrtf.problems.load import load
 from rrtf.problems.settings import ProblemSet, Source
-from rrtf.records import Judged, Outcome, Problem, TestKind, Tests
+from rrtf.records import Group, Judged, Outcome, Problem, TestKind, Tests
 from rrtf.report.data_figure import data_figure
 from rrtf.report.drawing import save
 from rrtf.report.tables import data_table
-from rrtf.sampling.settings import Decoding, OpenAICompatible, Recorded
+from rrtf.sampling.settings import Decoding, HuggingFace, OpenAICompatible, Override, Recorded, Reference
 from rrtf.settings import Settings
 from rrtf.store import read_records, write_records
 
-RIGHT = ["def {0}(a, b):\n    return a + b", "def {0}(a, b):\n    return sum([a, b])", "def {0}(a, b):\n    return b - -a"]
+RIGHT = ["def {0}(a, b):\n    return a + b", "def {0}(a, b):\n    return sum([a, b])"]
 WRONG = "def {0}(a, b):\n    return a - b"
 
 
-def seeds(count: int = 3) -> list[Problem]:
+def seeds(count: int = 2) -> list[Problem]:
     """Tasks that have no tests, and one that has."""
     bare = [
         Problem(task_id=f"s/{i}", text=f"Add two amounts of {thing}.", entry_point="add", tests=Tests(kind=TestKind.asserts))
-        for i, thing in enumerate(["apples and their cores", "pears without stalks", "red plums", "figs", "dates"][:count])
+        for i, thing in enumerate(["apples and their cores", "pears without stalks", "red plums"][:count])
     ]
     tests = Tests(kind=TestKind.asserts, asserts=("assert add(2, 2) == 4",))
     return [*bare, replace(bare[0], task_id="s/tested", text="Sum up both sides of the ledger of a shop.", tests=tests)]
@@ -50,12 +53,12 @@ def speak(number: int, body: dict[str, Any]) -> object:
         return answer(said.rpartition("The task:\n")[2].rstrip(".") + f", and round the result of case {len(said)} down.")
     if "plain values as arguments" in said:
         return answer("assert add(1, 2) == 3\nassert add(0, 5) == 5\nassert add(-1, 1) == 7")
-    programs = {"t1": RIGHT[0], "t2": RIGHT[1], "t3": RIGHT[2], "t4": WRONG}
+    programs = {"t1": RIGHT[0], "t2": RIGHT[1], "t3": WRONG}
     return answer("```python\n" + programs[body["model"]].format("add") + "\n```")
 
 
 def settings(folder: Path, url: str, rows: list[Problem] | None = None, **changed: Any) -> Settings:
-    """Everything on, nothing trained."""
+    """Evolved and voted on, nothing trained."""
     write_records(folder / "seeds.jsonl", rows or seeds())
 
     def api(model: str) -> OpenAICompatible:
@@ -63,13 +66,12 @@ def settings(folder: Path, url: str, rows: list[Problem] | None = None, **change
 
     chosen: dict[str, Any] = {
         "problems": ProblemSet(name="mine", source=Source.file, path=str(folder / "seeds.jsonl")),
-        "teachers": {name: api(name) for name in ("t1", "t2", "t3", "t4")},
+        "teachers": {name: api(name) for name in ("t1", "t2", "t3")},
         "sampling": Decoding(n=1, temperatures=[0.0]),
         "evolve": Evolve(rounds=1),
-        "clean": Clean(),
-        "decontaminate": Decontaminate(),
         "test_votes": TestVotes(),
         "writer": api("writer"),
+        "judge": Judge(workers=1),
         "rounds": 0,
         "store": str(folder / "store"),
     }
@@ -84,13 +86,14 @@ def work(chosen: Settings, *stages: Stage) -> Plan:
 
 def test_seeds_become_tested_problems_and_the_next_run_asks_nothing(tmp_path: Path) -> None:
     with endpoint(speak) as (url, seen):
-        planned = work(settings(tmp_path, url))
+        chosen = settings(tmp_path, url, clean=Clean(), decontaminate=Decontaminate())
+        planned = work(chosen)
         asked = len(seen)
-        again = work(settings(tmp_path, url))
+        again = work(chosen)
         assert len(seen) == asked
     assert [step.key for step in again.steps] == [step.key for step in planned.steps]
     found = list(read_records(Problem, planned.problems.path))
-    assert len(found) == 8
+    assert len(found) == 6
     children = [one for one in found if one.parent]
     assert {one.parent for one in children} == {one.task_id for one in seeds()}
     voted = [one for one in found if one.task_id != "s/tested"]
@@ -102,7 +105,7 @@ def test_seeds_become_tested_problems_and_the_next_run_asks_nothing(tmp_path: Pa
         if step.stage is Stage.judge
         for row in read_records(Judged, step.path)
     }
-    assert [outcomes[name] is Outcome.all_tests_passed for name in ("t1", "t2", "t3", "t4")] == [True, True, True, False]
+    assert [outcomes[name] is Outcome.all_tests_passed for name in ("t1", "t2", "t3")] == [True, True, False]
 
 
 def test_every_problem_that_went_in_is_kept_or_named_with_its_rule(tmp_path: Path) -> None:
@@ -110,11 +113,19 @@ def test_every_problem_that_went_in_is_kept_or_named_with_its_rule(tmp_path: Pat
     rows = [*seeds(), replace(copied, task_id="planted"), replace(seeds()[0], task_id="short", text="Do it")]
     with endpoint(speak) as (url, _):
         planned = work(
-            settings(tmp_path, url, rows, evolve=None, writer=OpenAICompatible(model="w", base_url=url, key_variable=""))
+            settings(
+                tmp_path,
+                url,
+                rows,
+                evolve=None,
+                clean=Clean(),
+                decontaminate=Decontaminate(),
+                writer=OpenAICompatible(model="w", base_url=url, key_variable=""),
+            )
         )
     found = reports(planned.steps)
     assert [report.title for report in found] == ["clean", "decontaminate", "test votes"]
-    assert [report.total for report in found] == [6, 5, 4]  # votes count the problem that had tests already
+    assert [report.total for report in found] == [5, 4, 3]  # votes count the problem that had tests already
     dropped = {row.rule: row.count for report in found for row in report.rows if row.rule != "kept"}
     assert dropped == {"short_text": 1, "humaneval": 1}
     assert "mbpp" in found[1].note
@@ -178,6 +189,47 @@ def test_what_a_killed_run_was_answered_is_not_asked_again(tmp_path: Path) -> No
     assert step.done and not list(step.path.parent.glob("*.partial"))
 
 
+@pytest.mark.slow
+def test_the_whole_chain_with_a_real_model_behind_a_real_server(tmp_path: Path) -> None:
+    """SmolLM2-135M writes and teaches behind `transformers serve` and is the student here: builtin seeds to ranked groups.
+
+    So small a model often fails at all three, so what is asserted is that nothing is lost, invented or asked for twice.
+    """
+    name = "HuggingFaceTB/SmolLM2-135M-Instruct"
+    with served() as url:
+        writer = OpenAICompatible(
+            model=str(resolve(name).path),
+            base_url=url,
+            key_variable="",
+            concurrency=1,
+            decoding=Override(max_new_tokens=80, temperatures=[0.7]),
+        )
+        chosen = settings(
+            tmp_path,
+            url,
+            problems=ProblemSet(split="train", limit=2),
+            teachers={"reference": Reference(), "served": replace(writer, decoding=Override(n=2, max_new_tokens=80))},
+            student=HuggingFace(checkpoint=name),
+            writer=writer,
+            clean=Clean(),
+            decontaminate=Decontaminate(),
+            sampling=Decoding(n=1, temperatures=[0.8], max_new_tokens=80),
+            rounds=1,
+        )
+        stages = [Stage.evolve, Stage.sample, Stage.vote, Stage.judge, Stage.rank]
+        planned = work(chosen, *stages)
+    again = work(chosen, *stages)  # the server is gone, and nobody misses it
+    assert all(step.done for step in again.steps if step.stage in stages)
+    first, *_, last = reports(planned.steps)
+    assert first.total == 4 and first.note.startswith("2 rewritings asked for")
+    assert last.title == "test votes"
+    groups = list(read_records(Group, planned.rounds[0].ranked.path))
+    tested = {one.task_id: one for one in read_records(Problem, planned.problems.path)}
+    assert {group.task_id for group in groups} == set(tested)
+    assert all(one.tests.asserts for one in tested.values())
+    assert all(one.tests.confidence for one in tested.values() if one.parent)
+
+
 def test_a_step_whose_work_was_not_allowed_is_named_before_anything_runs(tmp_path: Path) -> None:
     with endpoint(speak) as (url, seen):
         with pytest.raises(UserError, match=r"not made yet .*evolve mine.*stages=\[problems,evolve,sample"):
@@ -209,16 +261,16 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
 
 
 def test_with_everything_off_the_plan_is_that_of_the_problems_alone(tmp_path: Path) -> None:
-    off = settings(tmp_path, "http://unused", evolve=None, clean=None, decontaminate=None, test_votes=None, writer=None)
+    off = settings(tmp_path, "http://unused", evolve=None, test_votes=None, writer=None)
     stages = [step.stage for step in plan(off).steps]
-    assert stages == [Stage.problems, *[Stage.sample, Stage.judge] * 4]
+    assert stages == [Stage.problems, *[Stage.sample, Stage.judge] * 3]
 
 
 def test_recorded_answers_stand_for_the_students(shared: Path, tmp_path: Path) -> None:
     """StarCoder and GPT-4 on MBPP from published, plain rows; a file without answers to these problems is an error."""
     file = shared / "recorded/recorded_responses.jsonl.gz"
     mbpp = ProblemSet(name="mbpp", source=Source.file, path="mbpp/mbpp.jsonl.gz", data_dir=str(shared), split="test", limit=40)
-    off = {"evolve": None, "clean": None, "decontaminate": None, "test_votes": None, "writer": None, "problems": mbpp}
+    off = {"evolve": None, "test_votes": None, "writer": None, "problems": mbpp}
     teachers = {"recorded": Recorded(path=str(file), sources=["gpt-4"])}
     chosen = settings(tmp_path, "http://unused", **off, teachers=teachers)
     (step,) = [step for step in work(chosen, Stage.sample).steps if step.stage is Stage.sample]

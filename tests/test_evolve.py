@@ -1,11 +1,6 @@
 """Evol-Instruct with writers that are files of answers: rounds, filters, lineage, budget, and what a kill leaves."""
 
-import contextlib
 import re
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from served import served
 
 from rrtf.checkpoints import resolve
 from rrtf.problems.data_settings import Evolve
@@ -252,23 +248,3 @@ def test_a_real_model_behind_a_real_server_evolves_and_a_second_run_asks_nothing
 def asking(source: OpenAICompatible, cache: Path) -> Callable[[Sequence[Problem]], Iterator[Candidate]]:
     decoding = Decoding(n=1, temperatures=[0.7], max_new_tokens=96)
     return lambda messages: sample(messages, source, decoding, name="writer", role=Role.teacher, cache=cache)
-
-
-@contextlib.contextmanager
-def served() -> Iterator[str]:
-    """A `transformers serve` on a free port; it is ended with the block."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [str(Path(sys.executable).with_name("transformers")), "serve", "--host", "127.0.0.1", "--port", str(port)]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        for _ in range(240):
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-                break
-            assert server.poll() is None, "the server ended; is transformers[serving] installed?"
-            time.sleep(0.5)
-        yield f"http://127.0.0.1:{port}/v1"
-    finally:
-        server.kill()
-        server.wait()

@@ -143,7 +143,8 @@ def test_instructions_are_problems_that_wait_for_tests(tmp_path: Path) -> None:
         read(tmp_path, row)
     problem = one(tmp_path, row, untested=True)
     assert (problem.text, problem.reference) == ("Add two numbers.\n1, 2", "def add(a, b):\n    return a + b")
-    assert problem.entry_point == "solution" and one(tmp_path, to_row(problem), untested=True) == problem
+    assert problem.entry_point == "add" and one(tmp_path, to_row(problem), untested=True) == problem
+    assert one(tmp_path, row | {"output": "print(3)"}, untested=True).entry_point == "solution"
     (tmp_path / "list.json").write_text(json.dumps([row]))
     assert list(read_problems(tmp_path / "list.json", untested=True)) == [problem]
     (tmp_path / "list.json").write_text("[1]")

@@ -1,5 +1,6 @@
 """Alpaca rows (instruction, input, output) as problems without tests: from JSONL, a JSON list, or the hub."""
 
+import ast
 import gzip
 import json
 import re
@@ -58,10 +59,14 @@ def from_instruction(row: Mapping[str, Any], *, task_id: str, origin: str = "", 
     given = row.get("input") or ""
     if not isinstance(given, str):
         raise ValueError(f"input must be text, not {given!r:.60}")
+    code = code_of(_first(row, _ANSWER_KEYS))
+    tree = parse(code)
+    named = [node.name for node in tree.body if isinstance(node, ast.FunctionDef)] if tree else []
     return Problem(
         task_id=task_id,
         text=f"{text.strip()}\n{given.strip()}".strip(),
-        reference=code_of(_first(row, _ANSWER_KEYS)),
+        entry_point=named[-1] if named else "",
+        reference=code,
         tests=Tests(kind=TestKind.asserts),
         origin=origin,
         licence=licence,

@@ -4,6 +4,7 @@ The key is read from the environment when the first request is made; it is in no
 """
 
 import asyncio
+import logging
 import os
 import queue
 import threading
@@ -19,6 +20,10 @@ from rrtf.sampling.generator import Request, Response, Skip
 from rrtf.sampling.patience import Limiter, Verdict, judge_failure, pause
 from rrtf.sampling.settings import Decoding, OpenAICompatible
 from rrtf.sampling.stops import cut
+
+# the client's own line a request would bury the progress line
+for chatty in ("httpx", "httpx2", "openai"):
+    logging.getLogger(chatty).setLevel(logging.WARNING)
 
 # OpenAI's protocol takes at most four; an answer is cut at all of them here
 MOST_STOPS = 4
