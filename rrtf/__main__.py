@@ -25,7 +25,14 @@ from rrtf.sweep.point import run_point
 CONFIG = {"config_path": "pkg://rrtf.conf", "config_name": "config", "version_base": "1.3"}
 
 # groups that decide which other values there are to set
-OPENING = {"experiment", "scale", "debug", "teachers", "student"} | {"evolve", "clean", "decontaminate", "test_votes", "writer"}
+OPENING = {"experiment", "scale", "debug", "teachers", "student", "benchmarks", "quantize"}
+OPENING |= {"evolve", "clean", "decontaminate", "test_votes", "writer"}
+    "evolve",
+    "clean",
+    "decontaminate",
+    "test_votes",
+    "writer",
+}
 
 
 def override_mistakes(overrides: list[str]) -> list[str]:

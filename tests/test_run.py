@@ -12,6 +12,7 @@ import pytest
 import tiny_models
 from rich.console import Console
 
+from rrtf.__main__ import override_mistakes
 from rrtf.evaluation.settings import Benchmark, Protocol, ProtocolKind, Variant
 from rrtf.judge.engine import Job, judge
 from rrtf.judge.settings import Judge
@@ -178,3 +179,11 @@ def test_the_papers_size_is_planned_without_weights_or_data() -> None:
     assert "15.52 B weights, 15.52 B trained, on 8 x fsdp" in text and "step: 512 prompts" in text
     total = float(re.search(r"total +([0-9.]+)", text).group(1))  # type: ignore[union-attr]
     assert 20 < total < 75
+
+
+def test_what_a_chosen_benchmark_or_format_brings_can_be_set_in_the_same_command() -> None:
+    register()
+    chosen = ["benchmarks=[builtin_renamed]", "benchmarks.builtin_renamed.problems.limit=4"]
+    assert override_mistakes([*chosen, "quantize=[ct2_int8]", "quantize.ct2_int8.seed=1"]) == []
+    (mistake,) = override_mistakes([*chosen, "benchmarks.builtin_renamed.problems.limits=4"])
+    assert "limits" in mistake
