@@ -27,12 +27,6 @@ CONFIG = {"config_path": "pkg://rrtf.conf", "config_name": "config", "version_ba
 # groups that decide which other values there are to set
 OPENING = {"experiment", "scale", "debug", "teachers", "student", "benchmarks", "quantize"}
 OPENING |= {"evolve", "clean", "decontaminate", "test_votes", "writer"}
-    "evolve",
-    "clean",
-    "decontaminate",
-    "test_votes",
-    "writer",
-}
 
 
 def override_mistakes(overrides: list[str]) -> list[str]:
