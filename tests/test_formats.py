@@ -205,6 +205,20 @@ def test_origin_format_asks_for_type_and_length_where_it_compares_floats(tmp_pat
             namespace["check"](lambda _, wrong=wrong: wrong)
 
 
+def test_origin_format_asserts_what_it_compares(tmp_path: Path) -> None:
+    idle = (
+        "def assertion(out, exp, atol):\n    if isinstance(out, bool):\n        exact_match = out == exp\n    else:\n"
+        "        exact_match = exp == (out is not None)\n\n\ndef check(candidate):\n    assertion(candidate(1), True, 0)\n"
+    )
+    code = one(tmp_path, HUMANEVAL | {"test": idle}).tests.code
+    namespace: dict[str, Any] = {}
+    exec(code, namespace)
+    namespace["check"](lambda _: "found")
+    for wrong in (None, False):
+        with pytest.raises(AssertionError):
+            namespace["check"](lambda _, wrong=wrong: wrong)
+
+
 def test_evalplus_inputs_come_with_their_own_comparison(tmp_path: Path) -> None:
     problem = one(tmp_path, EVALPLUS)
     assert problem.tests.kind is TestKind.inputs

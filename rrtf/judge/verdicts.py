@@ -67,7 +67,7 @@ def _failure(evidence: Evidence, tally: Tally, *, loaded: bool, finished: bool) 
         return Outcome.runtime_error, _ending(evidence, tally)
     if tally.passed:
         return Outcome.some_tests_passed, tally.first
-    return (Outcome.no_test_passed if tally.wrong else Outcome.runtime_error), tally.first
+    return (Outcome.no_test_passed if tally.wrong else Outcome.runtime_error), tally.first or "no assertion of the tests ran"
 
 
 def _ending(evidence: Evidence, tally: Tally) -> str:

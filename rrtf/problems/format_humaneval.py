@@ -14,6 +14,9 @@ _STRICT = (
     "assert type(out) is type(exp) and (not isinstance(exp, (list, tuple)) or len(out) == len(exp))"
     " and np.allclose(out, exp, rtol=1e-07, atol=atol)"
 )
+# of three MBPP+ tasks: the comparison is computed and nothing asserts it
+_UNASSERTED = "        exact_match = exp == (out is not None)\n\n"
+_ASSERTED = _UNASSERTED.rstrip("\n") + "\n    assert exact_match\n\n"
 
 
 class Parts(NamedTuple):
@@ -65,11 +68,11 @@ def check_code(row: Mapping[str, Any]) -> str:
 
 
 def strict(code: str) -> str:
-    """EvalPlus's OriginFmt accepts `[]` for any float, because `allclose` of nothing is true.
+    """EvalPlus's OriginFmt accepts `[]` for any float, because `allclose` of nothing is true, and anything for three tasks.
 
-    EvalPlus's own evaluator (0.3.1) asks for the same type and length first, and so does this.
+    EvalPlus's own evaluator (0.3.1) asks for the same type and length first, and whether something was found; so does this.
     """
-    return code.replace(_LOOSE, _STRICT)
+    return code.replace(_LOOSE, _STRICT).replace(_UNASSERTED, _ASSERTED)
 
 
 def take_apart(prompt: str, entry_point: str) -> Parts:
