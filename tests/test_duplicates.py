@@ -37,6 +37,14 @@ def test_each_rule_finds_its_kind() -> None:
     assert rules(first, problem("b", "Find the widest step in a list.", SOLUTION.replace("b - a", "a - b"))) == []
 
 
+def test_what_evolved_from_a_problem_may_be_close_to_it_and_to_nothing_else() -> None:
+    harder = replace(problem("a~1steps", LONG + " Ignore platform three."), parent="a")
+    hardest = replace(problem("a~1steps~2steps", LONG + " Ignore platforms three and four."), parent="a~1steps")
+    assert rules(problem("a", LONG), harder, hardest) == []
+    assert rules(problem("b", LONG), harder) == [("a~1steps", "similar_text")]
+    assert rules(problem("a", LONG), replace(harder, text=LONG)) == [("a~1steps", "same_text")]
+
+
 def test_rules_can_be_switched_off_and_made_stricter() -> None:
     first, near = problem("a", LONG, SOLUTION), problem("b", LONG.replace("trains", "buses"), SOLUTION)
     assert rules(first, near, near_text=0.0) == [("b", "same_solution")]

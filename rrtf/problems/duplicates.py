@@ -25,7 +25,8 @@ def remove_duplicates(problems: Iterable[Problem], settings: Clean) -> Unique:
     """Keep the first of each family of near duplicates; the order stays. Every rule is named in `dropped`.
 
     same_text      equal words; always on
-    similar_text   word 3-grams with Jaccard similarity of at least `near_text`: MinHash finds, exact counting decides
+    similar_text   word 3-grams with Jaccard similarity of at least `near_text`: MinHash finds, exact counting decides.
+                   A problem and what evolved from it are meant to be close, and evolve's own filters watch them
     same_solution  equal normalized trees of at least `same_tree_labels` labels
     """
     found = Unique([], [])
@@ -50,6 +51,7 @@ class _Texts:
         self._threshold = settings.near_text
         self._equal: dict[str, str] = {}
         self._grams: dict[str, frozenset[str]] = {}
+        self._seeds: dict[str, str] = {}
         # candidates are taken a little below the threshold, because MinHash estimates with an error of about 0.06
         self._near = MinHashLSH(threshold=max(0.1, self._threshold - 0.1), num_perm=settings.permutations)
         self._template = MinHash(num_perm=settings.permutations, seed=1)
@@ -67,7 +69,7 @@ class _Texts:
         grams = _grams(words)
         for candidate in sorted(self._near.query(self._hash(problem, grams))):
             other = self._grams[candidate]
-            if len(grams & other) >= self._threshold * len(grams | other):
+            if self._seeds[candidate] != _seed(problem) and len(grams & other) >= self._threshold * len(grams | other):
                 return "similar_text", candidate
         return None
 
@@ -81,6 +83,7 @@ class _Texts:
             grams = _grams(words)
             self._near.insert(problem.task_id, self._hash(problem, grams))
             self._grams[problem.task_id] = grams
+            self._seeds[problem.task_id] = _seed(problem)
 
     def _hash(self, problem: Problem, grams: frozenset[str]) -> MinHash:
         if self._last[0] != problem.task_id:
@@ -110,6 +113,11 @@ class _Trees:
 
     def _labels(self, problem: Problem) -> tuple[str, ...]:
         return program_labels(problem.reference) if problem.reference else ()
+
+
+def _seed(problem: Problem) -> str:
+    """The task that a problem evolved from in the beginning, read from its id as evolve writes it; its own where it did not."""
+    return problem.task_id.partition("~")[0] if problem.parent else problem.task_id
 
 
 def _words(problem: Problem) -> list[str]:
