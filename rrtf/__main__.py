@@ -13,8 +13,9 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
+from rich.markup import escape
 
-from rrtf.errors import ConfigurationError, UserError
+from rrtf.errors import ConfigurationError, InfrastructureError, UserError
 from rrtf.settings import Settings, build, register
 from rrtf.store import digest
 from rrtf.sweep import ledger
@@ -71,7 +72,7 @@ def run(config: DictConfig) -> float | None:
 
     try:
         return execute_run(build(config), console, overrides=list(chosen.overrides.task))
-    except UserError as error:
+    except (UserError, InfrastructureError) as error:
         fail(error)
         return None
 
@@ -120,7 +121,7 @@ def check_launcher(settings: Settings, chosen: HydraConf) -> None:
 
 def fail(error: Exception) -> None:
     """Say what is wrong and stop, without a traceback."""
-    Console(stderr=True, highlight=False, soft_wrap=True).print(f"[bold red]rrtf:[/bold red] {error}", markup=True)
+    Console(stderr=True, highlight=False, soft_wrap=True).print(f"[bold red]rrtf:[/bold red] {escape(str(error))}")
     sys.exit(2)
 
 

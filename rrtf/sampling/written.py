@@ -64,24 +64,27 @@ def _candidates(path: Path) -> Iterator[Candidate]:
                 numbers[who] += 1
             else:
                 yield from_row(Candidate, row)
-        except (ValueError, KeyError) as error:
-            raise DataError(path, line, f"no recorded response: {error}") from None
+        except KeyError as error:
+            raise DataError(path, line, f"a recorded response needs task_id, model and code; there is no {error}") from None
+        except ValueError as error:
+            raise DataError(path, line, str(error)) from None
 
 
 def _plain(row: dict[str, Any]) -> Candidate:
     """{task_id, model, code, …}: how published responses are kept."""
     # MultiPL-E calls MBPP/234 mbpp_234_volume_cube
-    numbered = re.fullmatch(r"mbpp_(\d+)_\w+", row["task_id"])
+    task = str(row["task_id"])
+    numbered = re.fullmatch(r"mbpp_(\d+)_\w+", task)
     return Candidate(
-        task_id=f"MBPP/{numbered[1]}" if numbered else row["task_id"],
-        source=row["model"],
+        task_id=f"MBPP/{numbered[1]}" if numbered else task,
+        source=str(row["model"]),
         role=Role.teacher,
         sample=0,
         temperature=0.0,
         seed=0,
         prompt="",
-        response=row["code"],
-        program=row["code"],
+        response=str(row["code"]),
+        program=str(row["code"]),
         finish="recorded",
     )
 
