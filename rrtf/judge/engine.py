@@ -34,13 +34,8 @@ def judge(
     `cache` is a file of verdicts shared by runs and processes. `progress` is told how many verdicts there are so far.
     Raises InfrastructureError when no worker can run, or when the share of judge errors passes `max_judge_errors`.
     """
-    if settings.engine is Engine.ray:
-        from rrtf.judge.cluster import judge_on_ray
-
-        yield from judge_on_ray(jobs, settings, cache=cache, progress=progress)
-        return
     log = Log(cache) if cache is not None else None
-    stream = _Stream(settings, log)
+    stream = _stream(settings, log)
     errors = count = 0
     try:
         for count, verdict in enumerate(stream.verdicts(iter(jobs)), start=1):
@@ -55,8 +50,18 @@ def judge(
         stream.close()
 
 
-class _Stream:
+def _stream(settings: Judge, log: Log | None) -> "Stream":
+    if settings.engine is Engine.local:
+        return Stream(settings, log)
+    from rrtf.judge.cluster import RayStream  # Ray is an extra
+
+    return RayStream(settings, log)
+
+
+class Stream:
     """The state of one `judge` call."""
+
+    window = WINDOW
 
     def __init__(self, settings: Judge, log: Log | None) -> None:
         self._settings, self._log = settings, log
@@ -72,20 +77,19 @@ class _Stream:
         self.last_error = ""
 
     def verdicts(self, jobs: Iterator[Job]) -> Iterator[Verdict]:
+        """One a job, in their order."""
         window: deque[tuple[str, Task]] = deque()
         more = True
         while more or window:
-            while more and len(window) < WINDOW:
+            while more and len(window) < self.window:
                 job = next(jobs, None)
                 more = job is not None
                 if job is not None:
                     window.append((job.problem.task_id, self._task(job)))
                     if len(window) >= AHEAD * self._limit and self._dispatch(full=False):
                         self._turn(wait=False)
-            while window and window[0][1].verdict is not None:
-                task_id, task = window.popleft()
-                assert task.verdict is not None
-                yield replace(task.verdict, task_id=task_id)
+            while window and (verdict := window[0][1].verdict) is not None:
+                yield replace(verdict, task_id=window.popleft()[0])
             if window and window[0][1].verdict is None:
                 self._dispatch(full=True)
                 self._turn(wait=True)
