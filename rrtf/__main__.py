@@ -8,6 +8,7 @@ import hydra
 from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import IntervalSweep, Override
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
@@ -36,8 +37,7 @@ def override_mistakes(overrides: list[str]) -> list[str]:
     single: list[str] = []
     for text in overrides:
         parsed = parser.parse_override(text)
-        choices = parsed.sweep_string_iterator() if parsed.is_choice_sweep() else []
-        single += [f"{parsed.key_or_group}={choice}" for choice in choices] or [text]
+        single += [f"{parsed.key_or_group}={choice}" for choice in _values(parsed)] or [text]
     groups = [text for text in single if text.split("=")[0].lstrip("+~") in OPENING]
     found: dict[str, None] = {}
     for text in single:
@@ -50,6 +50,14 @@ def override_mistakes(overrides: list[str]) -> list[str]:
             group = text.split(".")[0]
             found[f"{text}: {group} is none, so nothing can be set in it; choose an option with {group}=…"] = None
     return list(found)
+
+
+def _values(parsed: Override) -> list[str]:
+    """What a sweep over an override tries, of an interval its ends; nothing where it is no such sweep."""
+    if parsed.is_choice_sweep() or parsed.is_range_sweep():
+        return [str(value) for value in parsed.sweep_string_iterator()]
+    value = parsed.value()
+    return [str(value.start), str(value.end)] if isinstance(value, IntervalSweep) else []
 
 
 def check_overrides(arguments: list[str]) -> None:

@@ -63,7 +63,7 @@ def test_a_sweep_runs_through_each_launcher_and_its_second_run_does_nothing(laun
         pytest.skip(f"needs {extra}")
     overrides = (f"hydra/launcher={launcher}", *more, "loss.rank_weight=1,2")
     done = run(tmp_path, *overrides)
-    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]
     found = points(tmp_path)
     assert [p.state for p in found] == [State.done] * 2
     assert {p.overrides[-1] for p in found} == {"loss.rank_weight=1", "loss.rank_weight=2"}
