@@ -73,8 +73,9 @@ SETS = {
     "humanevalplus/HumanEvalPlus-OriginFmt.jsonl.gz": {
         "HumanEval/32"
     },  # its test unpacks a float; EvalPlus has an oracle for it
-    "mbppplus/MbppPlus.jsonl.gz": {"Mbpp/599"},  # sums up to 10**8 in a loop
-    "mbppplus/MbppPlus-OriginFmt.jsonl.gz": {"Mbpp/599"},
+    # 599 sums up to 10**8 in a loop; 255 returns values of up to 0.9 GB
+    "mbppplus/MbppPlus.jsonl.gz": {"Mbpp/255", "Mbpp/599"},
+    "mbppplus/MbppPlus-OriginFmt.jsonl.gz": {"Mbpp/255", "Mbpp/599"},
 }
 
 

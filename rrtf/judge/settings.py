@@ -35,8 +35,9 @@ class Judge:
     reference_factor: float = 4.0
     # MiB. not in the paper; chosen because numpy with its imports needs 100 and honest solutions stay far below
     memory_mb: int = 1024
-    # MiB of printed output, and of one returned value. chosen because the reference of Mbpp/255 returns 42 MB to MBPP+
-    output_mb: int = 64
+    # MiB of printed output, and of one returned value. chosen because honest answers reach 5 MB (but for the reference of
+    # Mbpp/255, which answers MBPP+ with up to 0.9 GB)
+    output_mb: int = 16
     # processes and threads alive at once. chosen because honest programs use a small pool
     processes: int = 32
     # stop at the first failing test: faster, but `passed` is then a lower bound
