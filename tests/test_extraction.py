@@ -2,7 +2,8 @@
 
 import gzip
 import json
-import time
+import sys
+from collections import Counter
 
 import pytest
 from hypothesis import given, settings
@@ -148,27 +149,30 @@ HOSTILE = {
 }
 
 
+@pytest.mark.timeout(120)  # milliseconds to two seconds each; a regular expression gone wild takes for ever
 @pytest.mark.parametrize("profile", [FREE, FENCE, PAPER], ids=lambda profile: profile.label)
 @pytest.mark.parametrize("case", HOSTILE)
-def test_hostile_text_ends_soon_in_text_that_can_be_written(case, profile):
-    start = time.process_time()
+def test_hostile_text_ends_in_text_that_can_be_written(case, profile):
     found = extract(HOSTILE[case], PROBLEM, profile)
-    assert time.process_time() - start < 8.0
     (found.program + found.removed).encode()
 
 
-def test_time_grows_in_line_with_length():
-    """Four times the text takes about four times as long, not sixteen."""
+def test_work_grows_in_line_with_length():
+    """Four times the text takes about four times the function calls, not sixteen."""
     unit = f"Some words.\n```python\n{GOOD}print(add(1, 2))\n```\ndef broken(:\n"
 
-    def seconds(repeats):
-        start = time.process_time()
-        extract(unit * repeats, PROBLEM, FREE)
-        return time.process_time() - start
+    def calls(repeats):
+        counted = Counter()
+        before = sys.getprofile()
+        sys.setprofile(lambda frame, event, given: counted.update((event,)))
+        try:
+            extract(unit * repeats, PROBLEM, FREE)
+        finally:
+            sys.setprofile(before)
+        return counted["call"] + counted["c_call"]
 
     most = MOST_CHARACTERS // len(unit)
-    seconds(most // 8)
-    assert seconds(most) < 10 * max(seconds(most // 4), 0.01)
+    assert calls(most) < 6 * calls(most // 4)
 
 
 def test_text_beyond_the_limit_is_kept_as_cut():

@@ -188,7 +188,7 @@ def test_a_dead_address_is_given_up_soon():
     start = time.monotonic()
     with pytest.raises(InfrastructureError, match=f"127.0.0.1:{port}.*no connection"):
         ask(f"http://127.0.0.1:{port}/v1", retries=50)
-    assert time.monotonic() - start < 20
+    assert time.monotonic() - start < 60  # fifty retries would take an hour
 
 
 @pytest.mark.parametrize("behaviour", ["sleep", "drip"])
