@@ -189,3 +189,12 @@ def test_what_a_chosen_benchmark_or_format_brings_can_be_set_in_the_same_command
     assert override_mistakes([*chosen, "quantize=[ct2_int8]", "quantize.ct2_int8.seed=1"]) == []
     (mistake,) = override_mistakes([*chosen, "benchmarks.builtin_renamed.problems.limits=4"])
     assert "limits" in mistake
+
+
+def test_sweeps_over_ranges_and_intervals_are_no_mistakes_and_are_tried_at_what_they_hold() -> None:
+    register()
+    assert override_mistakes(["loss.rank_weight=interval(0.1,10)", "batching.epochs=range(1,4)", "seed=0,1"]) == []
+    found = override_mistakes(["loss.rank_wieght=interval(0.1,10)", "batching.epochs=one,2"])
+    assert any("loss.rank_wieght=0.1" in mistake for mistake in found)
+    assert any("batching.epochs=one" in mistake for mistake in found)
+    assert not any("batching.epochs=2" in mistake for mistake in found)
