@@ -28,6 +28,7 @@ from rrtf.records import Group, Judged, Problem, to_row
 from rrtf.report.data_figure import data_figure
 from rrtf.report.drawing import save
 from rrtf.report.logs import RunLogs
+from rrtf.report.metrics import read_metrics
 from rrtf.report.page import Section, write_page
 from rrtf.report.provenance import commit, hardware, versions
 from rrtf.report.rows import BatchRow, ComparisonRow, GroupRow, RunRow, StageRow, append, epoch_of, source_rows
@@ -112,7 +113,8 @@ def run_row(settings: Settings, planned: Plan, *, cached: Collection[str]) -> Ru
         experiment=settings.name,
         seed=settings.seed,
         scale=settings.scale,
-        settings=to_row(dataclasses.asdict(settings)),
+        # the row is made to be committed, and the folders above the run's are this machine's business
+        settings=to_row(dataclasses.asdict(settings)) | {"run_dir": Path(settings.run_dir).name},
         digests={f"{step.stage.value}: {step.title}": step.key for step in planned.steps},
         scores=tuple(
             found for r in results for found in (*r.found.scores, *(s for group in r.found.groups.values() for s in group))
@@ -141,8 +143,8 @@ def _group_row(ranked: Step) -> GroupRow:
 
 
 def _measured(planned: Plan) -> dict[str, float]:
-    """What the small formats cost and how far they agree with the original, one number a name."""
-    numbers: dict[str, float] = {}
+    """What training did to held-out groups, what the small formats cost and how far they agree: one number a name."""
+    numbers = _validation(planned.rounds[-1].trained.path / "metrics.jsonl") if planned.rounds else {}
     if planned.measured and planned.measured.done:
         numbers |= {
             name: value for found in read_records(Measured, planned.measured.path) for name, value in flat(found).items()
@@ -151,6 +153,16 @@ def _measured(planned: Plan) -> dict[str, float]:
         for agreement in read_records(Agreement, step.path) if step.done else ():
             for name in ("drift", "drift_size", "same_text", "first_difference", "effect", "p"):
                 numbers[f"{agreement.name}/{name}"] = getattr(agreement, name)
+    return numbers
+
+
+def _validation(path: Path) -> dict[str, float]:
+    """The numbers of held-out groups before the last round's training (step 0) and after it; none before it has run."""
+    numbers: dict[str, float] = {}
+    for name, series in read_metrics(path).items():
+        if name.startswith("validation/"):
+            numbers |= {f"{name}/before": value for step, value in series if not step}
+            numbers[f"{name}/after"] = series[-1][1]
     return numbers
 
 

@@ -44,7 +44,7 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return checkpoint(tmp_path_factory.mktemp("gpt2"), "gpt2")
 
 
-def train(folder: Path, out: Path, *, kill_at: int = 0, rows: list[Any] | None = None, **changes: Any) -> Path:
+def train(folder: Path, out: Path, *, kill_at: int = -1, rows: list[Any] | None = None, **changes: Any) -> Path:
     def log(step: int, values: dict[str, float]) -> None:
         if rows is not None:
             rows.append((step, values))
@@ -82,6 +82,7 @@ def test_interrupted_and_resumed_is_uninterrupted_bit_for_bit(tiny_checkpoint: P
     losses = lambda rows: {(step, "loss" in v): v.get("loss", v.get("validation_loss")) for step, v in rows}  # noqa: E731
     assert losses(rows) == losses(again)
     assert [step for step, values in rows if "loss" in values] == [1, 2, 3, 4, 5, 6]
+    assert [step for step, values in rows if "validation_loss" in values] == [0, 3, 6], "0 is before training"
     assert not (tmp_path / "again" / "resume").exists()
     size = sum(file.stat().st_size for file in whole.glob("*.safetensors"))
     assert (size < 80_000) == (kind is AdapterKind.lora)
@@ -119,7 +120,7 @@ def test_the_best_weights_on_validation_are_kept(tiny_checkpoint: Path, tmp_path
     rows: list[Any] = []
     trainer = replace(TRAINER, best=Best.validation_loss, validate_every=1, snapshot_every=1, clip=0.0)
     out = train(tiny_checkpoint, tmp_path, trainer=trainer, optim=Optim(learning_rate=0.5, warmup_ratio=0.9), rows=rows)
-    values = {step: v["validation_loss"] for step, v in rows if "validation_loss" in v}
+    values = {step: v["validation_loss"] for step, v in rows if step and "validation_loss" in v}
     best = min(values, key=lambda step: values[step])
     assert best < 6
     assert same(out, tmp_path / "snapshots" / f"step-{best:06d}")

@@ -69,11 +69,15 @@ def trains(folder: Path, **changes: object) -> Settings:
 
 
 def test_training_leaves_numbers_and_answers_to_held_out_prompts_also_where_it_was_done_before(folder: Path) -> None:
-    run(trains(folder))
+    row, _ = run(trains(folder))
     path = folder / "run" / "metrics.jsonl"
     series, answered = read_metrics(path), read_answers(path)
     assert [step for step, _ in series["train/loss"]] == [1, 2, 3, 4]
-    assert [step for step, _ in series["validation/loss"]] == [step for step, _ in answered] == [2, 4]
+    assert [step for step, _ in series["validation/loss"]] == [0, 2, 4] and [step for step, _ in answered] == [2, 4]
+    before, _, after = (value for _, value in series["validation/gap_teacher_student"])
+    gap = "validation/gap_teacher_student"
+    assert (row.measured[f"{gap}/before"], row.measured[f"{gap}/after"]) == (before, after)
+    assert row.settings["run_dir"] == "run", "a row that is committed names no folder of this machine"
     assert all(len(texts) == 2 for _, texts in answered)
     run(trains(folder, run_dir=str(folder / "again")))
     assert read_answers(folder / "again" / "metrics.jsonl") == answered

@@ -36,8 +36,9 @@ def fit(
 
     Started again with the same arguments after any kind of end, it goes on from the last resume point in `out` and gives the
     same weights, bit for bit on a CPU, as a run that was never stopped; steps after that point are logged a second time.
-    `log(step, numbers)` is called after each step and each validation, `log_text(step, {prompt: answer})` with a validation's
-    generations. Raises ConfigurationError for settings that can't work here, Diverged (a UserError) when training goes wrong.
+    `log(step, numbers)` is called after each step and each validation (step 0: the untouched checkpoint's validation),
+    `log_text(step, {prompt: answer})` with a validation's generations. Raises ConfigurationError for settings that
+    can't work here, Diverged (a UserError) when training goes wrong.
     """
     settings = Settings(loss, adapter, optim, trainer, batching, seed)
     check(settings)
@@ -50,7 +51,7 @@ def fit(
         module = build(groups, checkpoint, validation=validation, settings=settings)
         points = ResumePoints(out / "resume")
         keeper = Keeper(settings, prompts=_prompts(validation, trainer), points=points, out=out, log=log, log_text=log_text)
-        module.after_step = keeper
+        module.before_first, module.after_step = keeper.begin, keeper
         latest = points.latest()
         lightning_trainer(trainer, steps=module.total_steps).fit(
             module, ckpt_path=None if latest is None else str(latest), weights_only=True

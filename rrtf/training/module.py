@@ -40,8 +40,8 @@ class Settings(NamedTuple):
 
 
 class RankingModule(pl.LightningModule):
-    """Trains on micro-batches with gradients summed over a step. `after_step(module, step, values)` runs
-    after each step.
+    """Trains on micro-batches with gradients summed over a step. `before_first(module)` runs before the first step of all,
+    `after_step(module, step, values)` after each.
 
     The gradient of a step is the gradient of the mean loss over its prompts, however they were split over micro-batches and
     devices: each micro-batch is weighted by 1 / prompts of the step, and DDP's mean over devices is undone.
@@ -64,6 +64,7 @@ class RankingModule(pl.LightningModule):
         self.tokenizer = tokenizer
         self.settings = settings
         self.held_out = held_out
+        self.before_first: Callable[[RankingModule], None] = lambda module: None
         self.after_step: Callable[[RankingModule, int, dict[str, float]], None] = lambda module, step, values: None
         self.peak = 0.0
         self.shard = shard
@@ -100,6 +101,11 @@ class RankingModule(pl.LightningModule):
             self.held_out = with_reference(self.held_out, self.carried.get("held_out", {}))
         if not self.done:
             torch.manual_seed(self.settings.seed * 1_000_003 + self.global_rank)
+
+    def on_train_start(self) -> None:
+        """What is to be known of the untouched student; a run that goes on knows it already."""
+        if not self.done:
+            self.before_first(self)
 
     def train_dataloader(self) -> StepLoader:
         """This device's micro-batches, from the step the run is at."""

@@ -33,6 +33,13 @@ class Keeper:
         self.log = log
         self.log_text = log_text
 
+    def begin(self, module: RankingModule) -> None:
+        """Log the student's numbers on the held-out groups before training, as step 0: what training is measured against."""
+        if module.held_out:
+            values = evaluate(module, module.held_out)
+            if module.global_rank == 0:
+                self.log(0, values)
+
     def __call__(self, module: RankingModule, step: int, values: dict[str, float]) -> None:
         """One step is done."""
         trainer = self.settings.trainer
