@@ -143,6 +143,6 @@ def test_kill_9_costs_nothing_but_time(tiny_checkpoint: Path, tmp_path: Path) ->
         f"train(Path({str(tiny_checkpoint)!r}), Path(sys.argv[1]), rows=Rows())\n"
     )
     run = lambda out, step: subprocess.run([sys.executable, script, out, str(step)], env=dict(os.environ)).returncode  # noqa: E731
-    assert run(tmp_path / "whole", 0) == 0
-    assert [run(tmp_path / "killed", step) for step in (3, 5, 0)] == [-9, -9, 0]
+    assert run(tmp_path / "whole", -1) == 0
+    assert [run(tmp_path / "killed", step) for step in (3, 5, -1)] == [-9, -9, 0]
     assert same(tmp_path / "whole" / "model", tmp_path / "killed" / "model")
