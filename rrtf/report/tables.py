@@ -42,9 +42,7 @@ def _table(title: str, *columns: str) -> Table:
         padding=(0, 1, 0, 0),
     )
     for index, column in enumerate(columns):
-        table.add_column(
-            column, justify="left" if index == 0 else "right", no_wrap=index == 0 or column == "role", overflow="fold"
-        )
+        table.add_column(column, justify="left" if index == 0 else "right", no_wrap=index == 0, overflow="fold")
     return table
 
 
@@ -80,23 +78,23 @@ def power_lines(scores: Sequence[Score]) -> list[str]:
 
 # the classes of a column each: the paper's four, and ours
 COLUMNS = {
-    "all\npassed": (Outcome.all_tests_passed,),
-    "some\npassed": (Outcome.some_tests_passed,),
-    "none\npassed": (Outcome.no_test_passed,),
-    "runtime\nerror": (Outcome.runtime_error,),
-    "compile\nerror": (Outcome.compile_error,),
+    "pass\nall": (Outcome.all_tests_passed,),
+    "pass\nsome": (Outcome.some_tests_passed,),
+    "pass\nnone": (Outcome.no_test_passed,),
+    "error\nrun": (Outcome.runtime_error,),
+    "error\ncomp.": (Outcome.compile_error,),
     "over\nlimit": (Outcome.timeout, Outcome.memory_limit, Outcome.output_limit),
     "no\ncode": (Outcome.no_code,),
 }
 
 
 def source_table(sources: Sequence[SourceRow]) -> Table:
-    """What became of each source's candidates, and on how many problems one passed."""
-    table = _table("sources: outcomes, % of candidates", "source", "role", "n", *COLUMNS, "tasks\nsolved")
+    """What became of each source's candidates, and on how many problems one passed; narrow enough for 80 columns."""
+    table = _table("sources, the student first: outcomes, % of candidates", "source", "n", *COLUMNS, "tasks\nsolved")
     for row in sources:
         shares = [sum(row.outcomes.get(o.value, 0) for o in outcomes) / max(row.candidates, 1) for outcomes in COLUMNS.values()]
-        cells = [f"{100 * share:.1f}" if share else "-" for share in shares]
-        table.add_row(escape(row.source), row.role, str(row.candidates), *cells, f"{row.problems_solved}/{row.problems}")
+        cells = [f"{100 * share:.1f}" if 0 < share < 1 else "100" if share else "-" for share in shares]
+        table.add_row(escape(row.source), str(row.candidates), *cells, f"{row.problems_solved}/{row.problems}")
     return table
 
 
