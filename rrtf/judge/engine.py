@@ -18,7 +18,7 @@ from rrtf.judge.tasks import Task, check_errors
 from rrtf.records import Outcome, Problem, TestKind, Trust, Verdict, from_row, to_row
 from rrtf.store import Log, digest
 
-JUDGE_VERSION = "2"
+JUDGE_VERSION = "3"
 WINDOW = 1024  # programs read ahead of the oldest one without a verdict
 LOOKAHEAD = 256  # waiting programs among which a worker finds one of a problem it knows
 AHEAD = 2  # orders a worker holds, so that it never waits for the engine

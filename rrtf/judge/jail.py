@@ -117,6 +117,7 @@ def _be_first(
         if any(map(_covered, shown)) or any(os.listdir(path) for path in SCRATCH):
             keeper.send(b"w")
             keeper.recv(1)
+            os.chdir(SCRATCH[0])  # out of the old file system: it lives on, with its files, for whoever stands in it
 
     try:
         linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)

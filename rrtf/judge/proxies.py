@@ -89,7 +89,7 @@ class Remote:
         if isinstance(value, Thing):
             return {"h": value._rrtf_handle}
         if isinstance(value, Iterated):
-            return self._own_list(value)
+            return Outbox(self._classes, self._own).pack(list(value))
         name = getattr(value, "__name__", None)
         if isinstance(name, str) and getattr(builtins, name, None) is value:
             return {"bi": name}
@@ -98,12 +98,13 @@ class Remote:
             return {"cb": len(self._functions) - 1}
         raise Unsendable(f"the tests pass a {type(value).__name__}, which can't be sent")
 
-    def _own_list(self, value: "Iterated") -> Any:
-        return Outbox(self._classes, self._own).pack(list(value))
-
     def value(self, packed: Any) -> Any:
-        """A value that the program's runtime described outside a call."""
-        return Inbox(self._classes, self.accept, arrays=self._arrays).unpack(packed)
+        """A value that the program's runtime described outside a call; a forged one ends the program (Gone)."""
+        assert self.run is not None
+        try:
+            return Inbox(self._classes, self.accept, arrays=self._arrays).unpack(packed)
+        except Exception as error:  # as in `_received`
+            raise self.run.stop("violation", f"the program wrote to the result channel: {error}") from None
 
     def callback(self, message: dict[str, Any]) -> dict[str, Any]:
         """The candidate calls a function that the tests passed to it."""

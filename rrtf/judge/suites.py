@@ -17,6 +17,7 @@ from rrtf.judge.exchange import Classes
 from rrtf.judge.inputs import Inputs
 from rrtf.judge.proxies import Remote
 from rrtf.judge.pytest_style import run_pytest
+from rrtf.judge.run import Gone
 from rrtf.judge.trusted import TESTS, BrokenTests, parse
 from rrtf.records import Problem, TestKind
 
@@ -76,10 +77,10 @@ class CallSuite:
         """Run every test. `described` is what the program says of the names the tests use; None: it never loaded."""
         namespace[JUDGE] = tally
         check = namespace.get("check")  # before an entry point of that name takes its place (Mbpp/56)
-        for name in self.names:
-            if described is not None and name in described:
-                namespace[name] = _bind(name, described[name], remote, self._root)
         try:
+            for name in self.names:
+                if described is not None and name in described:
+                    namespace[name] = _bind(name, described[name], remote, self._root)
             if self._kind is TestKind.asserts:
                 self._run_asserts(namespace, tally)
             elif self._kind is TestKind.check:
@@ -90,7 +91,7 @@ class CallSuite:
                 run_pytest(namespace, tally)
         except Overrun:
             raise
-        except Halt:
+        except (Halt, Gone):
             pass
 
     def _run_asserts(self, namespace: dict[str, Any], tally: Tally) -> None:
