@@ -14,11 +14,11 @@ from rrtf.report.tables import COLUMNS
 OUTCOME_COLOURS = {
     "no\ncode": "#666666",
     "over\nlimit": "#CC79A7",
-    "compile\nerror": "#B03A2E",
-    "runtime\nerror": "#E69F00",
-    "none\npassed": "#F3D9A4",
-    "some\npassed": "#9CC9E8",
-    "all\npassed": "#0072B2",
+    "comp.\nerror": "#B03A2E",
+    "run\nerror": "#E69F00",
+    "pass\nnone": "#F3D9A4",
+    "pass\nsome": "#9CC9E8",
+    "pass\nall": "#0072B2",
 }
 # lines that a panel of bars has room for at least, so that a single bar does not fill it
 _FEWEST = 4

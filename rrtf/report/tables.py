@@ -81,8 +81,8 @@ COLUMNS = {
     "pass\nall": (Outcome.all_tests_passed,),
     "pass\nsome": (Outcome.some_tests_passed,),
     "pass\nnone": (Outcome.no_test_passed,),
-    "error\nrun": (Outcome.runtime_error,),
-    "error\ncomp.": (Outcome.compile_error,),
+    "run\nerror": (Outcome.runtime_error,),
+    "comp.\nerror": (Outcome.compile_error,),
     "over\nlimit": (Outcome.timeout, Outcome.memory_limit, Outcome.output_limit),
     "no\ncode": (Outcome.no_code,),
 }
