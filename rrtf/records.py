@@ -254,10 +254,10 @@ def _convert(hint: Any, value: Any, name: str) -> Any:  # noqa: C901 - one arm p
             return None
         (inner,) = (arm for arm in get_args(hint) if arm is not type(None))
         return _convert(inner, value, name)
-    if get_origin(hint) is tuple:
+    if (several := get_origin(hint)) in (tuple, list):
         if not isinstance(value, list):
             raise ValueError(f"{name} must be a list, not {value!r:.80}")
-        return tuple(_convert(get_args(hint)[0], item, f"{name}[{i}]") for i, item in enumerate(value))
+        return several(_convert(get_args(hint)[0], item, f"{name}[{i}]") for i, item in enumerate(value))
     if get_origin(hint) is dict:
         if not isinstance(value, dict):
             raise ValueError(f"{name} must be an object, not {value!r:.80}")
