@@ -1,0 +1,444 @@
+"""The defences of the judge, each with the edits that switch it off and the programs that notice.
+
+The programs are the corpus's and those of `harmless.txt`. With a defence off they do their deed on the machine that runs the
+test, so every one named here is bounded: none forks, allocates, writes or signals without end.
+"""
+
+from typing import NamedTuple
+
+
+class Defence(NamedTuple):
+    """One row. `edits`: file, old text (found once), new text. `first` run before `notice`, whose verdicts must change."""
+
+    words: str
+    edits: tuple[tuple[str, str, str], ...]
+    notice: tuple[str, ...]
+    first: tuple[str, ...] = ()
+    tier: str = "namespaces"
+    breaks: bool = False  # without it the program breaks the judge (judge_error) rather than fools it
+    root: bool = False  # shown only where the judge runs as root
+    landlock: int = 0  # the least Landlock version
+    machine: str = ""
+
+
+BESIDE = """    elif problem.tests.kind is TestKind.check:
+        from dataclasses import replace
+
+        code = f"def {problem.entry_point}():\\n    pass\\n{problem.tests.code}\\ncheck({problem.entry_point})\\n"
+        suite = ProgramSuite(replace(problem, tests=replace(problem.tests, kind=TestKind.program, code=code)))
+    elif problem.tests.kind is TestKind.program:
+"""
+HERE_TOO = """peeked = socket.socket(fileno=os.dup(descriptors[3])).recv(1 << 20, socket.MSG_PEEK)
+            exec(json.loads(peeked[12:])["program"], {})
+            pid = os.fork()"""
+OLD_ROOT = """    linux.pivot_root(base)
+    linux.mount("none", "/", None, linux.MS_REMOUNT | linux.MS_BIND | linux.MS_RDONLY | QUIET)
+"""
+SAME_USER = ("jail.py", 'uid = INSIDE_UID if channel.recv(1) == b"2" else None', "uid = channel.recv(1) and None")
+STILL_ROOT = ("lower.py", "uid = OUTSIDE_UID if os.getuid() == 0 else None", "uid = None")
+
+# the tests where the candidate can't reach them, and what may cross
+SPLIT = (
+    Defence(
+        "tests run in another process than the program",
+        (("tester.py", "    elif problem.tests.kind is TestKind.program:\n", BESIDE),),
+        ("42-equal", "43-int", "52-gc"),
+    ),
+    Defence(
+        "an object of the program never decides a comparison with a value of the tests",
+        (
+            (
+                "proxies.py",
+                "return isinstance(other, Thing) and (other._rrtf_handle",
+                "return (getattr(other, '_rrtf_handle', None)",
+            ),
+        ),
+        ("42-equal", "42-class", "44-array"),
+    ),
+    Defence(
+        "operators between the program's objects and the tests' values stay here",
+        (("proxies.py", "if isinstance(other, Thing) or self._rrtf.operators:", "if True:"),),
+        ("63-below", "63-in"),
+    ),
+    Defence(
+        "exact types cross: a tuple is no list",
+        (
+            (
+                "wire.py",
+                'return {"t": [pack(item, other=other, depth=depth - 1) for item in value]}',
+                "return pack(list(value), other=other)",
+            ),
+        ),
+        ("t-nothing", "t-special"),
+    ),
+    Defence(
+        "only listed types are rebuilt from text",
+        (("exchange.py", "if (module, name) not in _TEXTUAL:", "if False:"),),
+        ("51-builds",),
+    ),
+    Defence(
+        "frames carry the run's nonce",
+        (("run.py", "if nonce != self._nonce or length > self.limit:", "if length > self.limit:"),),
+        ("51-guess-answer",),
+    ),
+    Defence(
+        "frames are no longer than the limit",
+        (("run.py", "if nonce != self._nonce or length > self.limit:", "if nonce != self._nonce:"),),
+        ("large-frame",),
+    ),
+    Defence(
+        "all values of a run together have a limit",
+        (("run.py", "if self._taken > TOTAL * self.limit:", "if False:"),),
+        ("many-frames",),
+    ),
+    Defence(
+        "no answer before its question",
+        (("run.py", "        if self._inbox:\n", "        if False:\n"),),
+        ("ahead",),
+    ),
+    Defence(
+        "a malformed description of the program is its own fault",
+        (
+            (
+                "loading.py",
+                "except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:",
+                "except ZeroDivisionError as error:",
+            ),
+        ),
+        ("51-load",),
+        breaks=True,
+    ),
+    Defence(
+        "a malformed value in the description is its own fault",
+        (
+            (
+                "proxies.py",
+                "        except Exception as error:  # as in `_received`\n",
+                "        except ZeroDivisionError as error:\n",
+            ),
+        ),
+        ("51-names", "51-names-handle"),
+        breaks=True,
+    ),
+    Defence(
+        "exceptions that steer Python are none of the program's",
+        (("proxies.py", " and name not in _CONTROL:", ":"),),
+        ("63-stop-iteration",),
+    ),
+    Defence(
+        "modules that the tests use are the tests' own",
+        (("suites.py", "if name != root and (wanted in", "if False and (wanted in"),),
+        ("63-names-answers",),
+    ),
+    Defence(
+        "names that the tests define are the tests' own",
+        (("suites.py", "if name and (name not in namespace or name == self._root))", "if name)"),),
+        ("54-helper",),
+    ),
+    Defence(
+        "the program gets copies of the inputs",
+        (("inputs.py", "candidate(*copy.deepcopy(args))", "candidate(*args)"),),
+        ("63-inputs-thing",),
+    ),
+    Defence(
+        "the program is compiled in the jail",
+        (("loading.py", "    evidence, started = ", "    compile(program, 'solution.py', 'exec')\n    evidence, started = "),),
+        ("60-nul", "17-brackets"),
+        breaks=True,
+    ),
+    Defence(
+        "whatever the compiler raises is a compile error",
+        (("candidate.py", "except Exception as error:  # SyntaxError, but", "except SyntaxError as error:  # but"),),
+        ("60-surrogate-name",),
+    ),
+    Defence(
+        "what a program says is made printable",
+        (("verdicts.py", 'return "".join(c if c.isprintable()', 'return "".join(c if c'),),
+        ("63-terminal",),
+    ),
+)
+
+# success needs positive proof
+PROOF = (
+    Defence(
+        "every test must have passed, not none have failed",
+        (("verdicts.py", "if finished and loaded and tally.passed == total > 0:", "if not tally.wrong:"),),
+        ("37-exit", "37-system-exit", "38-os", "38-kill", "39-del", "40-exec"),
+    ),
+    Defence(
+        "a problem without tests is an error",
+        (("tester.py", "if suite.count() == 0:", "if False:"),),
+        ("no-tests",),
+    ),
+    Defence(
+        "a script must end with status 0",
+        (
+            (
+                "stdio.py",
+                "ended_well = loaded and not evidence.stop and evidence.status == 0",
+                "ended_well = loaded and not evidence.stop",
+            ),
+        ),
+        ("41-raise", "41-raise-2", "41-killed"),
+    ),
+    Defence(
+        "all lines must be there",
+        (("stdio.py", "return got == wanted or (", "return got == wanted[: len(got)] or ("),),
+        ("49-prefix", "49-nothing"),
+    ),
+    Defence(
+        "a checker that fails has accepted nothing",
+        (("stdio.py", 'return AssertionError(f"the checker raised {type(error).__name__}: {error}")', "return None"),),
+        ("63-checker-text",),
+    ),
+    Defence(
+        "a validation program must reach its end",
+        (("programs.py", "if _finished(run) and run.evidence.status == 0:", "if run.evidence.status == 0:"),),
+        ("63-program-exit", "63-program-main"),
+    ),
+    Defence(
+        "a validation program runs whatever it is named",
+        (("programs.py", 'lines[main.lineno - 1] = "if True:"', "pass"),),
+        ("63-program-name",),
+    ),
+    Defence(
+        "the function of a validation program is whole by itself",
+        (("candidate.py", 'self._compile(request["alone"]) and ', ""),),
+        ("63-program-dangling",),
+    ),
+)
+
+# what a program may use
+LIMITS = (
+    Defence(
+        "CPU seconds (either alone holds: the stop at the limit, the count at the end)",
+        (
+            ("run.py", "if used > limit * (1.5 if self.evidence.busy else 1.05):", "if False:"),
+            ("verdicts.py", "if evidence.used > seconds:", "if False:"),
+        ),
+        ("burn", "burn-children"),
+    ),
+    Defence(
+        "CPU seconds, the kernel's own backstop",
+        (("confine.py", "    _limit(resource.RLIMIT_CPU, int(limits.cpu) + 2)\n", ""),),
+        ("kernel-limit",),
+    ),
+    Defence(
+        "idle seconds",
+        (("run.py", "elif self._quiet > limit + 1:", "elif False:"),),
+        ("sleep",),
+    ),
+    Defence(
+        "CPU seconds of the tests on what the program returned",
+        (("tester.py", "signal.setitimer(signal.ITIMER_PROF, seconds)", "pass"),),
+        ("tests-loop",),
+    ),
+    Defence("memory, by the kernel", (("confine.py", "    _limit(MEMORY, limits.memory)\n", ""),), ("heap",)),
+    Defence(
+        "memory, by looking: what the kernel does not charge",
+        (("zygote.py", 'if look["memory"] > limits.memory:', "if False:"),),
+        ("shared", "children-memory"),
+    ),
+    Defence(
+        "memory of children counts",
+        (("census.py", "for pid in {self._pid, *descendants()}:", "for pid in {self._pid}:"),),
+        ("children-memory",),
+    ),
+    Defence("processes", (("confine.py", "    _limit(resource.RLIMIT_NPROC, limits.processes)\n", ""),), ("processes",)),
+    Defence("open files", (("confine.py", "(resource.RLIMIT_NOFILE, OPEN_FILES), ", ""),), ("files",)),
+    Defence("file size", (("confine.py", "    _limit(resource.RLIMIT_FSIZE, limits.file)\n", ""),), ("long-file",)),
+    Defence("bytes of the scratch", (("jail.py", '"size=64m,nr_inodes', '"nr_inodes'),), ("many-bytes",)),
+    Defence("files of the scratch", (("jail.py", "nr_inodes=4096,", ""),), ("many-files",)),
+    Defence(
+        "output (either alone holds: while it runs, at its end)",
+        (
+            ("run.py", "        if len(kept) > self.limit:\n", "        if False:\n"),
+            ("run.py", "while len(kept) <= self.limit and (data", "while (data"),
+            ("run.py", "if len(kept) > self.limit and not self.evidence.stop:", "if False:"),
+        ),
+        ("prints",),
+    ),
+)
+
+# one candidate and the next
+NEXT = (
+    Defence(
+        "everything that a candidate started is dead with its verdict",
+        (("zygote.py", '        self._end_everyone(census)\n        report["status"]', '        report["status"]'),),
+        ("late-2",),
+        first=("late-1",),
+    ),
+    Defence(
+        "the same among plain processes",
+        (("zygote.py", "for pid in descendants():\n                        os.kill(pid, signal.SIGKILL)", "break"),),
+        ("late-2",),
+        first=("late-1",),
+        tier="processes",
+    ),
+    Defence("the scratch is wiped", (("zygote.py", "        self._walls.wipe()\n", ""),), ("note-2",), first=("note-1",)),
+    Defence(
+        "the working folder is the new scratch",
+        (
+            (
+                "jail.py",
+                "            os.chdir(SCRATCH[0])",
+                "            pass",
+            ),
+        ),
+        ("33-left-3", "33-folder"),
+        first=("33-left-1", "33-left-2"),
+    ),
+    Defence(
+        "the scratch of plain processes is wiped",
+        (("lower.py", "lambda: empty(scratch), ", "lambda: None, "),),
+        ("note-2",),
+        first=("note-1",),
+        tier="processes",
+    ),
+    Defence(
+        "wiping follows no links (either alone holds: look at the link itself, open no link)",
+        (
+            ("lower.py", "follow_symlinks=False).st_mode", "follow_symlinks=True).st_mode"),
+            ("lower.py", " | os.O_NOFOLLOW", ""),
+        ),
+        ("links",),
+        tier="processes",
+        breaks=True,
+    ),
+    Defence(
+        "a program runs in a fork of the worker, never in the worker",
+        (("zygote.py", "pid = os.fork()", HERE_TOO),),
+        ("poison-2",),
+        first=("poison-1",),
+    ),
+    Defence(
+        "inherited descriptors are closed",
+        (("confine.py", "    os.closerange(CHANNEL + 1, OPEN_FILES)\n", ""),),
+        ("descriptors",),
+    ),
+    Defence(
+        "no message queues and segments between candidates",
+        (("seccomp.py", '    "shmget": (29, 194),\n', ""),),
+        ("29-rendezvous-2",),
+        first=("29-rendezvous-1",),
+    ),
+    Defence(
+        "nothing is left beside the scratch (either alone holds: a read-only root, another user)",
+        (
+            ("jail.py", '    linux.mount("none", "/", None, linux.MS_REMOUNT | linux.MS_BIND | linux.MS_RDONLY | QUIET)\n', ""),
+            ("confine.py", "if walls.uid is not None:", "if False:"),
+        ),
+        ("root-note-2",),
+        first=("root-note-1",),
+    ),
+)
+
+# this machine
+MACHINE = (
+    Defence(
+        "a root of its own, without the files of this machine",
+        (("jail.py", OLD_ROOT, '    linux.mount("proc", "/proc", "proc", QUIET | linux.MS_NOEXEC)\n'),),
+        ("secret", "write-out"),
+    ),
+    Defence("what is shown is read-only", (("jail.py", "    linux.make_read_only(target)\n", ""),), ("writable-view",)),
+    Defence(
+        "packages with answers are hidden", (("jail.py", "if folder and os.path.isdir(target):", "if False:"),), ("answers",)
+    ),
+    Defence(
+        "no network of this machine",
+        (("jail.py", "linux.CLONE_NEWPID | linux.CLONE_NEWNET |", "linux.CLONE_NEWPID |"),),
+        ("tcp", "abstract"),
+    ),
+    Defence(
+        "no segments of this machine (either alone holds: another IPC namespace, no System V calls)",
+        (
+            ("jail.py", "linux.CLONE_NEWNET | linux.CLONE_NEWIPC", "linux.CLONE_NEWNET"),
+            ("seccomp.py", '    "shmget": (29, 194),\n', ""),
+        ),
+        ("segment",),
+    ),
+    Defence("this machine's name is hidden", (("jail.py", "    socket.sethostname(HOSTNAME)\n", ""),), ("host",)),
+    Defence(
+        "the environment is not this user's",
+        (("pool.py", "env=ENVIRONMENT,", "env={**os.environ, **ENVIRONMENT},"),),
+        ("28-environment",),
+    ),
+    Defence(
+        "the arguments are a script's", (("worker.py", 'sys.argv = sys.orig_argv = ["solution.py"]', "pass"),), ("b-fileinput",)
+    ),
+    Defence(
+        "another user than the worker",
+        (("confine.py", "if walls.uid is not None:", "if False:"),),
+        ("root", "rename"),
+        root=True,
+    ),
+    Defence(
+        "the worker's memory is closed to its own user (either alone holds: another user, not dumpable)",
+        (SAME_USER, ("jail.py", "linux.prctl(linux.PR_SET_DUMPABLE, 0)", "pass")),
+        ("31-mem",),
+        root=True,
+    ),
+    Defence(
+        "no capabilities (either alone holds: another user, capabilities dropped)",
+        (SAME_USER, ("jail.py", "linux.drop_capabilities()", "pass")),
+        ("rename",),
+        root=True,
+    ),
+    Defence(
+        "no new privileges by exec",
+        (("seccomp.py", "    linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1)\n", ""),),
+        ("privileges",),
+        root=True,
+    ),
+)
+
+KERNEL = (
+    Defence(
+        "system calls are filtered",
+        (("confine.py", "        seccomp.install()\n", "        pass\n"),),
+        ("unshare", "memfd", "clone", "clone3"),
+    ),
+    Defence("no unshare", (("seccomp.py", '    "unshare": (272, 97),\n', ""),), ("unshare",)),
+    Defence("no memfd", (("seccomp.py", '    "memfd_create": (319, 279),\n', ""),), ("memfd",)),
+    Defence("no namespaces by clone", (("seccomp.py", "_NAMESPACES = 0x7E020000", "_NAMESPACES = 0"),), ("clone",)),
+    Defence("no namespaces by clone3", (("seccomp.py", "_CLONE3 = 435", "_CLONE3 = 0xFFFF"),), ("clone3",)),
+    Defence("no x32 calls", (("seccomp.py", "_X32 = 0x40000000", "_X32 = 0xFFFFFFFF"),), ("x32",), machine="x86_64"),
+    Defence(
+        "no 32-bit calls",
+        (("seccomp.py", "(_EQUAL, 1, 0, architecture),", "(_EQUAL, 1, 1, architecture),"),),
+        ("i386",),
+        machine="x86_64",
+    ),
+    Defence(
+        "plain processes signal only themselves (either alone holds: another user, the filter)",
+        (STILL_ROOT, ("lower.py", "        seccomp.install(os.getpid())\n", "        pass\n")),
+        ("signal",),
+        tier="processes",
+    ),
+    Defence(
+        "a session of its own (either alone holds: another user, another group)",
+        (STILL_ROOT, ("confine.py", "    os.setsid()\n", "")),
+        ("30-group",),
+        tier="processes",
+        breaks=True,
+    ),
+    Defence(
+        "Landlock",
+        (("lower.py", "        landlock.restrict(rules)\n", "        pass\n"),),
+        ("secret", "write-out"),
+        tier="landlock",
+        landlock=1,
+    ),
+    Defence(
+        "Landlock refuses TCP", (("landlock.py", "_TCP if version >= 4 else 0", "0"),), ("tcp",), tier="landlock", landlock=4
+    ),
+    Defence(
+        "Landlock refuses abstract sockets",
+        (("landlock.py", "_SCOPES if version >= SIGNALS_SINCE else 0", "0"),),
+        ("abstract",),
+        tier="landlock",
+        landlock=6,
+    ),
+)
+
+DEFENCES = (*SPLIT, *PROOF, *LIMITS, *NEXT, *MACHINE, *KERNEL)
