@@ -97,8 +97,9 @@ class Step:
 def show(steps: Sequence[Step], console: Console, *, stages: Collection[Stage]) -> None:
     """Print the plan: each step, its artifact's key, and whether it will run, is there already, or is left out."""
     table = Table(title="plan", title_justify="left", title_style="bold", box=None, header_style="bold", pad_edge=False)
+    # in a narrow window a step's title breaks before the state does
     for column in ("stage", "step", "artifact", "state"):
-        table.add_column(column, no_wrap=True)
+        table.add_column(column, no_wrap=column != "step")
     for step in steps:
         state = "cached" if step.done else "to do" if step.stage in stages or not stages else "left out"
         table.add_row(step.stage.value, step.title, step.key, state)
