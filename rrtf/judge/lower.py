@@ -1,9 +1,9 @@
 """The lower tiers, for machines that refuse namespaces: plain processes, with Landlock's walls where the kernel has them."""
-# ruff: noqa: PTH101, PTH208
+# ruff: noqa: PTH101, PTH106, PTH118, PTH208
 # pathlib would be loaded into every candidate
 
+import contextlib
 import os
-import shutil
 import signal
 import stat
 import tempfile
@@ -17,10 +17,11 @@ from rrtf.judge.walls import Walls
 def enter(inside: Callable[[Walls], None], *, landlocked: bool) -> int:
     """Run `inside` in a child that adopts orphans and has a scratch folder of its own; returns its pid.
 
-    As root, candidates become `nobody`. Raises OSError when `landlocked` walls can't be built here.
+    As root, candidates become `nobody`. Raises OSError when `landlocked` walls can't be built here. The folder stays until the
+    engine calls `remove` with this process's id: the child may be killed at any time.
     """
     uid = OUTSIDE_UID if os.getuid() == 0 else None
-    scratch = tempfile.mkdtemp(prefix="rrtf-judge-")
+    scratch = tempfile.mkdtemp(prefix=f"rrtf-judge-{os.getpid()}-")
     os.chmod(scratch, 0o777 if uid else 0o700)
     rules = landlock.ruleset(readable=[*visible_paths(), *DEVICES], writable=[scratch, "/dev/null"]) if landlocked else -1
     child = os.fork()
@@ -36,7 +37,6 @@ def enter(inside: Callable[[Walls], None], *, landlocked: bool) -> int:
         tier = "landlock" if landlocked else "processes"
         inside(Walls(tier, scratch, uid, lambda: empty(scratch), lambda candidate: _close_in(rules, candidate=candidate)))
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
         os._exit(0)
 
 
@@ -46,6 +46,15 @@ def _close_in(rules: int, *, candidate: bool) -> None:
         landlock.restrict(rules)
     if candidate and linux.AVAILABLE and (rules < 0 or landlock.abi() < landlock.SIGNALS_SINCE):
         seccomp.install(os.getpid())
+
+
+def remove(worker: int, place: str) -> None:
+    """Every scratch folder in `place` of a worker that has ended, by its process id."""
+    for name in os.listdir(place):
+        if name.startswith(f"rrtf-judge-{worker}-"):
+            with contextlib.suppress(OSError):  # another user's, of a process that had the same id
+                empty(os.path.join(place, name))
+                os.rmdir(os.path.join(place, name))
 
 
 def empty(folder: str) -> None:

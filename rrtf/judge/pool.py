@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from rrtf.errors import InfrastructureError
+from rrtf.judge import lower
 from rrtf.judge.settings import Isolation, Judge
 from rrtf.judge.tester import KEPT_BYTES, KEPT_PROBLEMS
 from rrtf.judge.worker import BOOT
@@ -118,6 +119,8 @@ class Worker:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+        if self.tier is not Isolation.namespaces:
+            lower.remove(self._process.pid, ENVIRONMENT["TMPDIR"])
         for stream in (self._process.stdin, self._process.stdout):
             with contextlib.suppress(OSError):
                 stream.close()  # type: ignore[union-attr]

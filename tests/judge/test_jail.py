@@ -6,6 +6,13 @@ import sysconfig
 import venv
 from pathlib import Path
 
+import pytest
+
+from rrtf.errors import InfrastructureError
+from rrtf.judge.engine import Job, judge
+from rrtf.judge.settings import Isolation, Judge
+from rrtf.records import Problem, TestKind, Tests
+
 ROOT = Path(__file__).parents[2]
 SCRIPT = """
 from rrtf.judge.engine import Job, judge
@@ -47,3 +54,35 @@ def test_an_environment_under_tmp_is_seen_by_candidates_and_stays_as_it_was(tmp_
     )
     assert done.stdout.split() == ["all_tests_passed", "all_tests_passed", "runtime_error"], done.stderr
     assert (packages / "installed_here.py").read_text() == "ADD = 1\n"
+
+
+LEAVES = """
+import os
+for depth in range(20):
+    os.makedirs("d")
+    os.chdir("d")
+    open("f", "w").close()
+os.symlink("/", "link")
+def f(x):
+    while True:
+        pass
+"""
+
+
+@pytest.mark.parametrize("tier", [Isolation.processes, Isolation.landlock])
+def test_lower_tiers_leave_no_folder_behind(tier: Isolation) -> None:
+    problem = Problem(
+        task_id="a/1", text="", entry_point="f", tests=Tests(kind=TestKind.asserts, asserts=("assert f(1) == 2",))
+    )
+    before = set(Path("/tmp").glob("rrtf-judge-*"))
+    try:
+        verdicts = judge(
+            [Job(problem, LEAVES), Job(problem, f"{LEAVES}# once more")], Judge(workers=1, time_limit=0.1, isolation=tier)
+        )
+        next(verdicts)
+        during = set(Path("/tmp").glob("rrtf-judge-*")) - before
+        verdicts.close()  # type: ignore[attr-defined] # while the other one runs
+    except InfrastructureError as error:
+        pytest.skip(str(error))
+    assert during
+    assert not [folder for folder in during if folder.exists()]
