@@ -179,3 +179,4 @@ def test_groups_of_one_and_ties_train(tiny_checkpoint: Path) -> None:
         module = build([group(0, rows=1)], tiny_checkpoint, validation=[], settings=settings)
     values, _ = one_step(module)
     assert values["loss_rank"] == 0 < values["loss_ce"]
+    assert not {"pairs_ordered", "gap_teacher_student"} & set(values), "a share of no pairs is no number"

@@ -47,16 +47,19 @@ class Meter:
 
 
 def metrics(total: Tensor, *, loss: Loss, seconds: float, peak: float, devices: int) -> dict[str, float]:
-    """The logged numbers of a step, from the sums over all devices; `peak` is one device's operations a second (0: unknown)."""
+    """The logged numbers of a step, from the sums over all devices; `peak` is one device's operations a second (0: unknown).
+
+    Without a pair there is no share of pairs, and without a teacher beside a student no gap: they are left out then.
+    """
     sums = dict(zip(NAMES, total.tolist(), strict=True))
     prompts = max(sums["prompts"], 1.0)
     rank, ce = sums["rank"] / prompts, sums["ce"] / prompts
+    shares = {"pairs_ordered": ("ordered", "pairs"), "gap_teacher_student": ("gap", "gaps")}
     return {
         "loss": loss.rank_weight * rank + loss.ce_weight * ce,
         "loss_rank": rank,
         "loss_ce": ce,
-        "pairs_ordered": sums["ordered"] / sums["pairs"] if sums["pairs"] else 1.0,
-        "gap_teacher_student": sums["gap"] / max(sums["gaps"], 1.0),
+        **{name: sums[part] / sums[whole] for name, (part, whole) in shares.items() if sums[whole]},
         "prompts": sums["prompts"],
         "tokens_per_second": sums["tokens"] / seconds,
         "response_tokens_per_second": sums["responses"] / seconds,

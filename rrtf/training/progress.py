@@ -70,7 +70,8 @@ class Keeper:
         best = self.settings.trainer.best
         if best is Best.last:
             return
-        value = values[best.value] if best is Best.validation_ordering else -values[best.value]
+        # groups without a pair have no ordering: then the last weights are kept
+        value = values.get(best.value, float("-inf")) if best is Best.validation_ordering else -values[best.value]
         if value > module.carried.get("best", float("-inf")):
             module.carried["best"] = value
             self._save(module, self.out / "best")

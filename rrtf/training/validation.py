@@ -29,8 +29,10 @@ def evaluate(module: RankingModule, groups: Sequence[Tokens]) -> dict[str, float
     module.train()
     total = module.trainer.strategy.reduce(meter.vector(module.device), reduce_op="sum")
     values = metrics(total, loss=settings.loss, seconds=1.0, peak=0.0, devices=world)
-    values["ordering"] = values.pop("pairs_ordered")
-    return {f"validation_{name}": values[name] for name in ("loss", "loss_rank", "loss_ce", "ordering", "gap_teacher_student")}
+    if "pairs_ordered" in values:
+        values["ordering"] = values.pop("pairs_ordered")
+    wanted = ("loss", "loss_rank", "loss_ce", "ordering", "gap_teacher_student")
+    return {f"validation_{name}": values[name] for name in wanted if name in values}
 
 
 @torch.no_grad()
