@@ -104,6 +104,9 @@ def bait() -> Iterator[Bait]:
         bait = Bait(folder, f"FOLDER, PORT, SOCKET, KEY, HOST, JUDGE = {known!r}\n")
         bait.harmed()
         yield bait
+        for link in Path("/tmp").glob("rrtf-judge-*/link"):  # a judge that follows links fails at wiping this
+            if link.readlink().is_relative_to(folder):
+                shutil.rmtree(link.parent)
     libc.shmctl(segment, 0, None)
 
 
