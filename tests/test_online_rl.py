@@ -180,12 +180,11 @@ def student(tmp_path: Path) -> Path:
 def test_a_run_and_online_rl_after_it_leave_one_row_and_the_second_time_nothing_is_trained(student: Path) -> None:
     pytest.importorskip("trl", reason="needs rrtf[rl]")
     console = Console(file=io.StringIO())
-    # one hot token after the signature: such programs do not all fail alike, so there is something to learn
+    # one hot token after `def …:` is a name or no code at all, so that rewards differ and there is something to learn
     hot = Decoding(n=1, temperatures=[0.6, 3.0], top_p=1.0, max_new_tokens=1)
-    plain = HuggingFace(
-        checkpoint=str(student / "student"), precision=Number.float32, rows=2, profile=Profile(style=Style.plain)
-    )
-    execute_run(settings(student, student=plain, sampling=hot), console, overrides=["scale=cpu"])
+    paper, name = Profile(style=Style.paper), str(student / "student")
+    asked = HuggingFace(checkpoint=name, precision=Number.float32, rows=2, profile=paper)
+    execute_run(settings(student, student=asked, sampling=hot), console, overrides=["scale=cpu"])
     out = student / "out"
     both = compare_with(student / "run", out=out, seconds=15.0, console=console)
     assert {score.model for score in both.scores} == {"student", "trained", NAME} and len(both.comparisons) == 3
