@@ -101,6 +101,16 @@ def test_a_reward_is_the_score_ranking_gives_the_verdict_of_what_sampling_would_
     assert (rewards.programs, rewards.passed, rewards.groups, rewards.taught) == (5, 3, 3, 1)
 
 
+def test_an_answer_ends_where_the_run_says_it_does(tmp_path: Path) -> None:
+    chosen = settings(tmp_path, sampling=Decoding(stop=["# the end"]))
+    (problem,) = load(ProblemSet(split="train", limit=1))
+    undone = f"{problem.reference}\n{problem.signature}\n    return None\n"
+    rewards = Rewards(chosen, [problem])
+    ended = undone.replace(f"\n{problem.signature}\n    return", f"\n# the end\n{problem.signature}\n    return")
+    assert rewards(completions=[ended], task_id=[problem.task_id]) == [1.0]
+    assert rewards(completions=[undone], task_id=[problem.task_id]) != [1.0]
+
+
 def test_a_style_that_is_continued_is_judged_with_what_it_continues(tmp_path: Path) -> None:
     chosen = settings(tmp_path)
     chosen.student.profile = Profile(style=Style.plain)
