@@ -67,8 +67,8 @@ class Step:
 
     @property
     def done(self) -> bool:
-        """Whether the artifact exists; artifacts appear only when they are whole."""
-        return self.path.exists()
+        """Whether the artifact is there, whole, with what it took to make it, which is written last."""
+        return self._meta.exists() and self.path.exists()
 
     @property
     def seconds(self) -> float:
@@ -86,12 +86,15 @@ class Step:
                 return
             self.path.parent.mkdir(parents=True, exist_ok=True)
             start = time.monotonic()
-            with Progress(self.title, console=console, unit=self.unit) as report:
-                self.make(self.path, report)
-            gc.collect()  # a model lives in reference cycles
-            give_back()
+            if not self.path.exists():  # it does where a process was killed before it wrote the rest
+                with Progress(self.title, console=console, unit=self.unit) as report:
+                    self.make(self.path, report)
+                gc.collect()  # a model lives in reference cycles
+                give_back()
             meta = {"seconds": round(time.monotonic() - start, 2), "title": self.title, "recipe": to_row(self.recipe)}
-            self._meta.write_text(json.dumps(meta, indent=1, default=str))
+            partial = self._meta.with_suffix(".partial")
+            partial.write_text(json.dumps(meta, indent=1, default=str))
+            partial.replace(self._meta)
 
 
 def show(steps: Sequence[Step], console: Console, *, stages: Collection[Stage]) -> None:

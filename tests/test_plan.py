@@ -57,6 +57,18 @@ def test_deleting_an_artifact_makes_only_that_one_again(tmp_path: Path) -> None:
     assert (tmp_path / "log").read_text().split() == ["problems", "rank", "train", "rank"]
 
 
+def test_an_artifact_counts_as_made_with_its_note_and_is_not_made_again_for_the_want_of_it(tmp_path: Path) -> None:
+    """The note is written last: a process killed, or met, between the two leaves the artifact alone."""
+    steps = chain(tmp_path)
+    execute(steps, console(), stages=list(Stage))
+    (note,) = steps[1].path.parent.glob("*.meta.json")
+    note.unlink()
+    assert not steps[1].done
+    execute(steps, console(), stages=list(Stage))
+    assert steps[1].done and steps[1].seconds >= 0
+    assert (tmp_path / "log").read_text().split() == ["problems", "rank", "train"]
+
+
 def test_a_stage_left_out_is_an_error_only_where_its_artifact_is_missing(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"not made yet .*: problems.*stages=\[problems,rank\]"):
         execute(chain(tmp_path), console(), stages=[Stage.rank])

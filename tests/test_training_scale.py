@@ -40,7 +40,7 @@ fit(groups(7), folder / "tiny", validation=groups(3, seed=5), loss=Loss(), adapt
 """
 
 
-def run(folder: Path, name: str, *, kind: str = "full", stop: int = 0) -> int:
+def run(folder: Path, name: str, *, kind: str = "full", stop: int = -1) -> int:
     script = folder / "train.py"
     script.write_text(SCRIPT.format(here=str(Path(__file__).parent)))
     command = [sys.executable, str(script), str(folder), name, kind, str(stop)]
@@ -56,7 +56,7 @@ def rows(folder: Path, name: str) -> dict[tuple[int, bool], dict[str, float]]:
 
 def assert_same_run(folder: Path, name: str, other: str) -> None:
     ours, theirs = rows(folder, name), rows(folder, other)
-    assert len(ours) == len(theirs) == 4
+    assert len(ours) == len(theirs) == 5
     for key in theirs:
         for field in ("loss", "loss_rank", "loss_ce", "pairs_ordered", "gradient_norm", "validation_loss", "prompts"):
             if field in theirs[key]:
