@@ -9,6 +9,7 @@ from typing import Any
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
+_ROUNDED = 0.05  # seconds that rounding to ticks may hide
 
 
 # in the kernel (D) is mostly waiting for a disk, which is nobody's fault; but vfork waits there as well, for as long as its
@@ -17,13 +18,21 @@ AWAKE = {"R": 1.0, "D": 0.75}
 
 
 class Census:
-    """Watches the process `pid` and its descendants from their common parent."""
+    """Watches the process `pid` and its descendants from their common parent.
+
+    CPU seconds are counted in two ways, neither of which counts too much: what the kernel hands on when somebody waits for a
+    child that ended, and what every process, living or gone, had used when it was last seen. The second sees children that
+    nobody waits for: a program that ignores SIGCHLD has the kernel bury them, with their account.
+    """
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
         self.status: int | None = None
         self._cpu = 0.0
         self._peak = 0
+        self._last: dict[tuple[int, str], float] = {}  # by process id and time of start: own CPU seconds when last seen
+        self._seen = 0.0  # their sum
+        self.losing = False  # some process is gone without an account: look more often, or short ones are missed
 
     def reap(self, *, wait: bool = False) -> bool:
         """Collect ended children; with `wait`, until none is left. False when there is no child any more."""
@@ -48,18 +57,29 @@ class Census:
         for pid in {self._pid, *descendants()}:
             with contextlib.suppress(OSError, ValueError, IndexError):
                 fields = _stat(pid)
-                cpu += sum(int(field) for field in fields[11:15]) / _TICKS
+                own, children = (sum(map(int, fields[place : place + 2])) / _TICKS for place in (11, 13))
                 tasks = os.listdir(f"/proc/{pid}/task")
                 awake = max(awake, *(AWAKE.get(_state(pid, task), 0.0) for task in tasks))
-                waited += sum(int(_read(f"/proc/{pid}/task/{task}/schedstat").split()[1]) for task in tasks) / 1e9
+                times = [_read(f"/proc/{pid}/task/{task}/schedstat").split() for task in tasks]
+                own = max(own, sum(int(ran) for ran, *_ in times) / 1e9)  # finer, but without threads that have ended
+                cpu += own + children
+                self._see((pid, fields[19]), own)
+                waited += sum(int(wait) for _, wait, *_ in times) / 1e9
                 memory += _private_and_shared(pid)
         with contextlib.suppress(OSError):
             cpu = max(cpu, time.clock_gettime((~self._pid << 3) | 2))  # the kernel's exact clock of that process
-        return {"cpu": cpu, "waited": waited, "memory": memory, "awake": awake}
+        self.losing = self._seen > cpu + _ROUNDED
+        return {"cpu": max(cpu, self._seen), "waited": waited, "memory": memory, "awake": awake}
+
+    def _see(self, process: tuple[int, str], own: float) -> None:
+        before = self._last.get(process, 0.0)
+        if own > before:
+            self._last[process] = own
+            self._seen += own - before
 
     def totals(self) -> dict[str, Any]:
-        """CPU seconds and peak resident MiB of everything reaped."""
-        return {"cpu": self._cpu, "peak": self._peak / (1024 if os.uname().sysname == "Linux" else 1 << 20)}
+        """CPU seconds of everything, and the peak resident MiB of what was reaped."""
+        return {"cpu": max(self._cpu, self._seen), "peak": self._peak / (1024 if os.uname().sysname == "Linux" else 1 << 20)}
 
 
 def _read(path: str) -> str:

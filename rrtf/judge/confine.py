@@ -33,7 +33,6 @@ class Limits(NamedTuple):
 def prepare(walls: Walls) -> None:
     """In the zygote, once: limits that are the same for every run, and the system call filter."""
     os.chdir(walls.scratch)
-    os.umask(0o077)
     for kind, value in ((resource.RLIMIT_NOFILE, OPEN_FILES), (resource.RLIMIT_CORE, 0), (resource.RLIMIT_STACK, STACK_BYTES)):
         _limit(kind, value)
     if linux.AVAILABLE:
@@ -50,10 +49,14 @@ def confine(limits: Limits, walls: Walls) -> None:
     _limit(resource.RLIMIT_FSIZE, limits.file)
     _limit(resource.RLIMIT_NPROC, limits.processes)
     _limit(MEMORY, limits.memory)
-    if walls.uid is not None:  # leaving root also drops every capability
+    if walls.uid is not None:  # leaving root also drops every capability, unless it is told to keep them
+        if walls.power is not None:
+            linux.prctl(linux.PR_SET_KEEPCAPS, 1)
         os.setgroups([])
         os.setresgid(walls.uid, walls.uid, walls.uid)
         os.setresuid(walls.uid, walls.uid, walls.uid)
+        if walls.power is not None:
+            linux.keep_capability(walls.power)
     if linux.AVAILABLE:
         linux.prctl(linux.PR_SET_DUMPABLE, 1)  # its own /proc entries; the worker's stay closed
 

@@ -19,6 +19,13 @@ SAFE = {
     Isolation.processes: "NOT safe: limits and a separate process only; files and network of this user are open to candidates",
 }
 
+_WHY = "only root can read this Python, so candidates, who run as another user, keep root's power to read"
+READING = {
+    Isolation.namespaces: f"{_WHY}: this Python and the system's libraries are all that is in sight",
+    Isolation.landlock: f"{_WHY}: Landlock still closes every file but Python's and the system's libraries",
+    Isolation.processes: f"{_WHY}: every file of this machine",
+}
+
 
 class Probe(NamedTuple):
     """A program that returns True when a wall is missing."""
@@ -46,8 +53,11 @@ PROBES = (
 )
 
 
-def probe(tier: Isolation) -> dict[str, bool]:
-    """{what a candidate might do: whether it could} in one tier. Raises InfrastructureError where the tier can't be built."""
+def probe(tier: Isolation) -> tuple[str, list[str]]:
+    """The isolation that verdicts of one tier name, and what a candidate could do in it.
+
+    Raises InfrastructureError where the tier can't be built.
+    """
     tests = Tests(kind=TestKind.asserts, asserts=("assert f() is True",))
     problem = Problem(task_id="doctor", text="", entry_point="f", tests=tests)
     settings = Judge(workers=1, isolation=tier, time_limit=2.0)
@@ -56,8 +66,9 @@ def probe(tier: Isolation) -> dict[str, bool]:
         secret = Path(folder, "secret")
         secret.write_text("a file of this user")
         head = f"FILE, PORT, JUDGE = {str(secret)!r}, {server.getsockname()[1]}, {os.getpid()}\n"
-        verdicts = judge([Job(problem, head + each.program) for each in PROBES], settings)
-        return {each.name: found.outcome is Outcome.all_tests_passed for each, found in zip(PROBES, verdicts, strict=True)}
+        verdicts = list(judge([Job(problem, head + each.program) for each in PROBES], settings))
+    passed = [found.outcome is Outcome.all_tests_passed for found in verdicts]
+    return verdicts[0].isolation, [each.name for each, hole in zip(PROBES, passed, strict=True) if hole]
 
 
 def doctor(out: IO[str]) -> int:
@@ -66,12 +77,14 @@ def doctor(out: IO[str]) -> int:
     print(f"Python {sys.version.split()[0]} on {sys.platform}", file=out)
     for tier in TIERS:
         try:
-            holes = [name for name, open_ in probe(tier).items() if open_]
+            isolation, holes = probe(tier)
         except InfrastructureError as error:
             print(f"\n{tier.value}: refused here\n  {error}", file=out)
             continue
         chosen = chosen or tier
-        print(f"\n{tier.value}: works\n  {SAFE[tier]}", file=out)
+        print(f"\n{isolation}: works\n  {SAFE[tier]}", file=out)
+        if isolation != tier.value:
+            print(f"  {READING[tier]}", file=out)
         for hole in holes:
             print(f"  open: a candidate {hole}", file=out)
         if not holes:

@@ -18,7 +18,7 @@ from rrtf.judge.tasks import Task, check_errors
 from rrtf.records import Outcome, Problem, TestKind, Trust, Verdict, from_row, to_row
 from rrtf.store import Log, digest
 
-JUDGE_VERSION = "3"
+JUDGE_VERSION = "4"
 WINDOW = 1024  # programs read ahead of the oldest one without a verdict
 LOOKAHEAD = 256  # waiting programs among which a worker finds one of a problem it knows
 AHEAD = 2  # orders a worker holds, so that it never waits for the engine
@@ -248,7 +248,7 @@ class Stream:
             cpu_seconds=round(finding["cpu"], 6),
             wall_seconds=round(finding["wall"], 6),
             peak_mb=round(finding["peak_mb"], 3),
-            isolation=worker.tier.value,
+            isolation=worker.isolation,
         )
 
     def _measure(self, task: Task, worker: pool.Worker, finding: dict[str, Any]) -> None:

@@ -14,7 +14,7 @@ import socket
 import sys
 from collections.abc import Callable
 
-from rrtf.judge import linux
+from rrtf.judge import linux, reading
 from rrtf.judge.walls import Walls
 
 SPACES = linux.CLONE_NEWUSER | linux.CLONE_NEWNS | linux.CLONE_NEWPID | linux.CLONE_NEWNET | linux.CLONE_NEWIPC
@@ -125,13 +125,14 @@ def _be_first(
         linux.prctl(linux.PR_SET_DUMPABLE, 0)
         if uid is None:
             linux.drop_capabilities()
+        power = None if uid is None else reading.power(uid, tuple(shown), hidden=HIDDEN_PACKAGES, closed_to_writes=False)
         channel.send(b"ready")
         channel.close()
     except OSError as error:
         channel.send(str(error).encode()[:4000])
         os._exit(1)
     try:
-        inside(Walls("namespaces", "/tmp", uid, wipe))
+        inside(Walls("namespaces", "/tmp", uid, wipe, power=power))
     finally:
         os._exit(0)
 

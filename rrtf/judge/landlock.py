@@ -19,7 +19,7 @@ _READ = _EXECUTE | _READ_FILE | _READ_DIR
 _FIRST_ABI_FILES = (1 << 13) - 1
 _REFER, _TRUNCATE, _IOCTL = 1 << 13, 1 << 14, 1 << 15
 _TCP = 3  # bind and connect
-SIGNALS_SINCE = 6  # the version that can keep signals in
+TRUNCATE_SINCE, SIGNALS_SINCE = 3, 6  # the versions that can refuse to cut files, and keep signals in
 _SCOPES = 3  # abstract sockets and signals
 
 
@@ -33,7 +33,7 @@ def abi() -> int:
 
 def _handled(version: int) -> int:
     files = _FIRST_ABI_FILES
-    for since, right in ((2, _REFER), (3, _TRUNCATE), (5, _IOCTL)):
+    for since, right in ((2, _REFER), (TRUNCATE_SINCE, _TRUNCATE), (5, _IOCTL)):
         files |= right if version >= since else 0
     return files
 

@@ -9,6 +9,8 @@ CLONE_NEWPID, CLONE_NEWNET, CLONE_NEWCGROUP = 0x20000000, 0x40000000, 0x02000000
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 1, 2, 4, 8, 32, 4096, 16384, 1 << 18
 MNT_DETACH = 2
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 1, 4, 22, 36, 38
+PR_SET_KEEPCAPS, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE = 8, 47, 2
+CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH = 1, 2  # pass over the modes of files; the second to read only
 RLIMIT_DATA = 2
 _AT_FDCWD, _AT_RECURSIVE, _MOUNT_ATTR_RDONLY_NOSUID_NODEV = -100, 0x8000, 0x1 | 0x2 | 0x4
 
@@ -17,6 +19,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 # the two calls whose numbers are the same on every architecture rrtf runs on are not enough, so by machine
 _PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}.get(os.uname().machine, -1)
 _CAPSET = {"x86_64": 126, "aarch64": 91}.get(os.uname().machine, -1)
+_CAPGET = {"x86_64": 125, "aarch64": 90}.get(os.uname().machine, -1)
 _MOUNT_SETATTR = 442
 
 
@@ -77,6 +80,27 @@ def pivot_root(new_root: str) -> None:
 
 def drop_capabilities() -> None:
     """Give up every capability for good (with PR_SET_NO_NEW_PRIVS, exec can't bring them back)."""
-    header = (ctypes.c_uint32 * 2)(0x20080522, 0)
+    _capabilities(_CAPSET, "capset", (ctypes.c_uint32 * 6)())
+
+
+def keep_capability(number: int) -> None:
+    """Give up every capability but one (below 32), which programs started from here have as well.
+
+    Its user must have changed under PR_SET_KEEPCAPS before.
+    """
+    bit = 1 << number
+    _capabilities(_CAPSET, "capset", (ctypes.c_uint32 * 6)(bit, bit, bit))
+    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, number)
+
+
+def permitted() -> int:
+    """The capabilities below 32 that this process may use, as bits; 0 where there is no such thing."""
     sets = (ctypes.c_uint32 * 6)()
-    syscall(_CAPSET, ctypes.cast(header, ctypes.c_void_p), ctypes.cast(sets, ctypes.c_void_p), call="capset")
+    if AVAILABLE:
+        _capabilities(_CAPGET, "capget", sets)
+    return sets[1]
+
+
+def _capabilities(number: int, call: str, sets: ctypes.Array[ctypes.c_uint32]) -> None:
+    header = (ctypes.c_uint32 * 2)(0x20080522, 0)
+    syscall(number, ctypes.cast(header, ctypes.c_void_p), ctypes.cast(sets, ctypes.c_void_p), call=call)

@@ -3,27 +3,31 @@
 # pathlib would be loaded into every candidate
 
 import contextlib
+import functools
 import os
 import signal
 import stat
 import tempfile
 from collections.abc import Callable
 
-from rrtf.judge import landlock, linux, seccomp
-from rrtf.judge.jail import DEVICES, OUTSIDE_UID, visible_paths
+from rrtf.judge import landlock, linux, reading, seccomp
+from rrtf.judge.jail import DEVICES, HIDDEN_PACKAGES, OUTSIDE_UID, visible_paths
 from rrtf.judge.walls import Walls
 
 
 def enter(inside: Callable[[Walls], None], *, landlocked: bool) -> int:
     """Run `inside` in a child that adopts orphans and has a scratch folder of its own; returns its pid.
 
-    As root, candidates become `nobody`. Raises OSError when `landlocked` walls can't be built here. The folder stays until the
+    As root, candidates become `nobody`. Raises OSError when `landlocked` walls can't be built here, or when `nobody` can't be
+    let read Python. The folder stays until the
     engine calls `remove` with this process's id: the child may be killed at any time.
     """
     uid = OUTSIDE_UID if os.getuid() == 0 else None
+    shown, guarded = tuple(visible_paths()), landlocked and landlock.abi() >= landlock.TRUNCATE_SINCE
+    power = None if uid is None else reading.power(uid, shown, hidden=HIDDEN_PACKAGES, closed_to_writes=guarded)
     scratch = tempfile.mkdtemp(prefix=f"rrtf-judge-{os.getpid()}-")
     os.chmod(scratch, 0o777 if uid else 0o700)
-    rules = landlock.ruleset(readable=[*visible_paths(), *DEVICES], writable=[scratch, "/dev/null"]) if landlocked else -1
+    rules = landlock.ruleset(readable=[*shown, *DEVICES], writable=[scratch, "/dev/null"]) if landlocked else -1
     child = os.fork()
     if child:
         if landlocked:
@@ -35,12 +39,13 @@ def enter(inside: Callable[[Walls], None], *, landlocked: bool) -> int:
             linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)
             linux.prctl(linux.PR_SET_DUMPABLE, 0)
         tier = "landlock" if landlocked else "processes"
-        inside(Walls(tier, scratch, uid, lambda: empty(scratch), lambda candidate: _close_in(rules, candidate=candidate)))
+        close_in = functools.partial(_close_in, rules)
+        inside(Walls(tier, scratch, uid, lambda: empty(scratch), close_in, power))
     finally:
         os._exit(0)
 
 
-def _close_in(rules: int, *, candidate: bool) -> None:
+def _close_in(rules: int, candidate: bool) -> None:
     """Landlock where there is a rule set; where its version does not cover signals, the system call filter does."""
     if rules >= 0:
         landlock.restrict(rules)

@@ -43,6 +43,7 @@ class Worker:
 
     def __init__(self, tier: Isolation) -> None:
         self.tier = tier
+        self.isolation = tier.value  # in the words of the worker, once it is ready
         self.jobs: OrderedDict[int, Any] = OrderedDict()  # what it has been given and not reported, in order
         self.since = time.monotonic()
         self._known: OrderedDict[str, int] = OrderedDict()
@@ -70,6 +71,7 @@ class Worker:
         if "ready" not in message:
             self.close()
             raise Refused(message["refused"])
+        self.isolation = message["ready"]
         os.set_blocking(self.stdout, False)
 
     def has(self, key: str) -> bool:

@@ -136,7 +136,7 @@ def _same_number(got: str, wanted: str) -> bool:
         a, b = float(got), float(wanted)
     except ValueError:
         return False
-    return math.isfinite(a) and math.isfinite(b) and math.isclose(a, b, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
+    return math.isclose(a, b, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
 
 
 def _checker(source: str) -> Callable[[StdioPair, str], bool]:

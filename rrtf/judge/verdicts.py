@@ -1,6 +1,5 @@
 """From evidence to a verdict: the rules in one place, in the order in which they decide."""
 
-import os
 from typing import NamedTuple
 
 from rrtf.judge.counting import Tally
@@ -79,8 +78,3 @@ def _ending(evidence: Evidence, tally: Tally) -> str:
 def readable(text: str) -> str:
     """A detail that is safe to print anywhere: it may quote what the program said, so control characters become escapes."""
     return "".join(c if c.isprintable() else " " if c in "\n\t" else c.encode("unicode_escape").decode() for c in text)[:500]
-
-
-def crashed_in_memory(evidence: Evidence, memory_mb: int) -> bool:
-    """A crash by signal with memory near the limit: C code that could not get memory, not a bug of its own."""
-    return evidence.status is not None and os.WIFSIGNALED(evidence.status) and evidence.peak_mb > 0.85 * memory_mb

@@ -7,7 +7,8 @@ from typing import NamedTuple
 class Walls(NamedTuple):
     """The tier's name, where candidates may write, the user they become (None: no other), and how to empty their folder.
 
-    `close_in` is what a process inside still has to do to shut itself in; it is told whether it is a candidate.
+    `close_in` is what a process inside still has to do to shut itself in; it is told whether it is a candidate. `power` is the
+    one capability they keep as another user, where Python can't be read without.
     """
 
     tier: str
@@ -15,3 +16,9 @@ class Walls(NamedTuple):
     uid: int | None
     wipe: Callable[[], None]
     close_in: Callable[[bool], None] = lambda candidate: None
+    power: int | None = None
+
+    @property
+    def words(self) -> str:
+        """The isolation that verdicts name."""
+        return self.tier if self.power is None else f"{self.tier}, reading as root"

@@ -72,7 +72,7 @@ def _tester(control: socket.socket, theirs: socket.socket, walls: Walls, make: A
     orders, findings = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     walls.close_in(False)
     resource.setrlimit(MEMORY, (TESTER_BYTES, TESTER_BYTES))
-    os.write(1, json.dumps({"ready": walls.tier}).encode() + b"\n")
+    os.write(1, json.dumps({"ready": walls.words}).encode() + b"\n")
     _leave_streams()
     make(control, orders, findings).serve()
 

@@ -20,6 +20,7 @@ from rrtf.judge.confine import CHANNEL, Limits, confine, prepare, take_streams
 from rrtf.judge.walls import Walls
 
 TICK = 0.05  # seconds between two looks at a running candidate; one that ends sooner is never looked at
+SHORT_TICK = 0.01  # where children are lost between looks
 UNCONFINED = "rrtf could not confine the candidate: "
 
 
@@ -84,7 +85,7 @@ class Zygote:
         census = Census(pid)
         report: dict[str, Any] = {"end": True, "status": None, "killed": ""}
         while True:
-            ready = self._poll.poll(TICK * 1000)
+            ready = self._poll.poll((SHORT_TICK if census.losing else TICK) * 1000)
             if any(descriptor == self._wake for descriptor, _ in ready):
                 os.read(self._wake, 4096)
             census.reap()

@@ -219,6 +219,14 @@ LIMITS = (
         ("burn", "burn-children"),
     ),
     Defence(
+        "CPU seconds of children that nobody waits for (either alone holds: while it runs, at its end)",
+        (
+            ("census.py", 'return {"cpu": max(cpu, self._seen),', 'return {"cpu": cpu,'),
+            ("census.py", 'return {"cpu": max(self._cpu, self._seen),', 'return {"cpu": self._cpu,'),
+        ),
+        ("35-unreaped",),
+    ),
+    Defence(
         "CPU seconds, the kernel's own backstop",
         (("confine.py", "    _limit(resource.RLIMIT_CPU, int(limits.cpu) + 2)\n", ""),),
         ("kernel-limit",),
