@@ -133,7 +133,7 @@ class Inbox:
             self.objects.append(known[place] if place < len(known) else object.__new__(kind))
         for value, (_, attributes) in zip(self.objects, rows, strict=True):
             for key, item in attributes.items():
-                if key.startswith("__"):
+                if key.startswith("__"):  # copy.deepcopy and numpy call such attributes, with what lies beside the object
                     raise Violation(f"an attribute {key!r}")
                 object.__setattr__(value, key, self.unpack(item))
 

@@ -77,6 +77,11 @@ SPLIT = (
         ("51-builds",),
     ),
     Defence(
+        "no attribute that Python itself calls",
+        (("exchange.py", 'if key.startswith("__"):', "if False:"),),
+        ("51-attribute",),
+    ),
+    Defence(
         "frames carry the run's nonce",
         (("run.py", "if nonce != self._nonce or length > self.limit:", "if length > self.limit:"),),
         ("51-guess-answer",),
