@@ -39,6 +39,7 @@ def enter(inside: Callable[[Walls], None], *, landlocked: bool) -> int:
             linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)
             linux.prctl(linux.PR_SET_DUMPABLE, 0)
         tier = "landlock" if landlocked else "processes"
+        tempfile.tempdir = os.environ["TMPDIR"] = scratch
         close_in = functools.partial(_close_in, rules)
         inside(Walls(tier, scratch, uid, lambda: empty(scratch), close_in, power))
     finally:

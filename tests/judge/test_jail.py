@@ -86,3 +86,25 @@ def test_lower_tiers_leave_no_folder_behind(tier: Isolation) -> None:
         pytest.skip(str(error))
     assert during
     assert not [folder for folder in during if folder.exists()]
+
+
+TEMPORARY = """
+import subprocess, sys, tempfile
+def f(x):
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(b"1")
+    ask = "import tempfile; print(end=tempfile.gettempdir())"
+    assert subprocess.check_output([sys.executable, "-Ic", ask], text=True) == tempfile.gettempdir()
+    return x + 1
+"""
+
+
+@pytest.mark.parametrize("tier", [Isolation.processes, Isolation.landlock])
+def test_temporary_files_lie_in_the_scratch_of_lower_tiers(tier: Isolation) -> None:
+    tests = Tests(kind=TestKind.asserts, asserts=("assert f(1) == 2",))
+    problem = Problem(task_id="a/1", text="", entry_point="f", tests=tests)
+    try:
+        (verdict,) = judge([Job(problem, TEMPORARY)], Judge(workers=1, isolation=tier))
+    except InfrastructureError as error:
+        pytest.skip(str(error))
+    assert verdict.outcome.value == "all_tests_passed", verdict.detail
