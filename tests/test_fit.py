@@ -107,6 +107,15 @@ def test_it_writes_a_plain_folder_that_transformers_loads(tiny_checkpoint: Path,
     assert sorted(texts) == [3, 6] and len(texts[3]) == 2
 
 
+def test_tied_weights_are_saved_once(tmp_path: Path) -> None:
+    """Twice, they made a student's folder a fifth larger and its memory with it."""
+    base = checkpoint(tmp_path / "llama", tie_word_embeddings=True)
+    out = train(base, tmp_path / "out")
+    assert "model.embed_tokens.weight" in weights(out) and "lm_head.weight" not in weights(out)
+    model = AutoModelForCausalLM.from_pretrained(out)
+    assert model.lm_head.weight is model.model.embed_tokens.weight
+
+
 def test_an_adapter_folder_goes_onto_its_base(tiny_checkpoint: Path, tmp_path: Path) -> None:
     out = train(tiny_checkpoint, tmp_path, adapter=Adapter(kind=AdapterKind.lora))
     base = AutoModelForCausalLM.from_pretrained(tiny_checkpoint)

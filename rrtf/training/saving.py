@@ -23,7 +23,11 @@ def save_model(
     """A plain Hugging Face folder (or peft's adapter folder) at `path`; `weights` in full, by the model's own names."""
     partial = path.with_name(path.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
-    narrow = {name: value.to(dtype) if value.is_floating_point() else value for name, value in weights.items()}
+    # tied weights (an output layer that is the embedding) go to disk once; whoever loads the folder ties them again
+    tied = getattr(model, "all_tied_weights_keys", None) or {}
+    copies = {name for name, own in tied.items() if own in weights and torch.equal(weights[name], weights[own])}
+    once = {name: value for name, value in weights.items() if name not in copies}
+    narrow = {name: value.to(dtype) if value.is_floating_point() else value for name, value in once.items()}
     config = model.config
     kept = config.use_cache, config._attn_implementation
     config.use_cache, config._attn_implementation = True, None
