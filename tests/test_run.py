@@ -74,9 +74,8 @@ def test_training_leaves_numbers_and_answers_to_held_out_prompts_also_where_it_w
     series, answered = read_metrics(path), read_answers(path)
     assert [step for step, _ in series["train/loss"]] == [1, 2, 3, 4]
     assert [step for step, _ in series["validation/loss"]] == [0, 2, 4] and [step for step, _ in answered] == [2, 4]
-    before, _, after = (value for _, value in series["validation/gap_teacher_student"])
-    gap = "validation/gap_teacher_student"
-    assert (row.measured[f"{gap}/before"], row.measured[f"{gap}/after"]) == (before, after)
+    before, _, after = (value for _, value in series["validation/loss"])
+    assert (row.measured["validation/loss/before"], row.measured["validation/loss/after"]) == (before, after)
     assert row.settings["run_dir"] == "run", "a row that is committed names no folder of this machine"
     assert all(len(texts) == 2 for _, texts in answered)
     run(trains(folder, run_dir=str(folder / "again")))
