@@ -40,7 +40,7 @@ def _arms(axes: Axes, found: Sequence[RunRow], benchmark: str) -> None:
     axes.invert_yaxis()
     axes.set_xlim(left=0)
     if before:
-        axes.legend(fontsize=8, frameon=False, loc="lower right")
+        axes.legend(fontsize=8, frameon=False, loc="lower right", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.2)
 
 
 def _dot(axes: Axes, score: Score, y: float) -> None:

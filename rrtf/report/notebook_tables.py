@@ -1,6 +1,7 @@
 """The tables of the notebooks: the paper's numbers, ours with intervals, and where each comes from."""
 
 from collections.abc import Sequence
+from statistics import fmean
 
 from rich.table import Table
 
@@ -101,9 +102,9 @@ def table_4(found: Sequence[RunRow]) -> Table:
 def ablation_table(found: Sequence[RunRow], *, title: str, benchmark: str, command: str = "") -> Table:
     """One line an arm: the trained student's pass@1 and its change against before, seeds as mean and range.
 
-    The pairs are those of the groups held out of training, each arm's own: arms that rank differently order other pairs.
+    The lead is that of teachers' responses over the student's in log-probability a token, on groups held out of training.
     """
-    names = ("arm", "seeds", "before", "after", "change, points", "p", "held-out pairs ordered, %", "where from")
+    names = ("arm", "seeds", "before", "after", "change, points", "p", "teachers' held-out lead", "where from")
     made = _table(f"{title}: {benchmark} pass@1, %", *names)
     for name, group in arms(found).items():
         after = [score.value for row in group if (score := row.score(benchmark, "trained"))]
@@ -111,14 +112,14 @@ def ablation_table(found: Sequence[RunRow], *, title: str, benchmark: str, comma
         paired = [c for row in group for c in row.comparisons if (c.benchmark, c.second) == (benchmark, "trained")]
         cells = (mean_and_range(values) if values else NOT_RUN for values in (before, after, [c.effect for c in paired]))
         seeds = str(len({row.seed for row in group}))
-        made.add_row(name, seeds, *cells, ", ".join(f"{c.p:.2g}" for c in paired) or "-", _ordered(group), origin(group[0]))
+        made.add_row(name, seeds, *cells, ", ".join(f"{c.p:.2g}" for c in paired) or "-", _lead(group), origin(group[0]))
     if not found:
         made.add_row("this project", "-", *[NOT_RUN] * 3, "-", "-", command)
     return made
 
 
-def _ordered(group: Sequence[RunRow]) -> str:
-    """Before and after training; an arm that ranks nothing has no pairs."""
-    ends = ([row.measured.get(f"validation/ordering/{when}") for row in group] for when in ("before", "after"))
-    known = [[value for value in values if value is not None] for values in ends]
-    return " to ".join(mean_and_range(values) for values in known) if all(known) else "-"
+def _lead(group: Sequence[RunRow]) -> str:
+    """Before and after training, the mean over the seeds; an arm without teachers has none."""
+    ends = ([row.measured.get(f"validation/gap_teacher_student/{when}") for row in group] for when in ("before", "after"))
+    known = [[value for value in values if value] for values in ends]
+    return " to ".join(f"{fmean(values):.3f}" for values in known) if all(known) else "-"
