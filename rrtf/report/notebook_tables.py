@@ -121,5 +121,5 @@ def ablation_table(found: Sequence[RunRow], *, title: str, benchmark: str, comma
 def _lead(group: Sequence[RunRow]) -> str:
     """Before and after training, the mean over the seeds; an arm without teachers has none."""
     ends = ([row.measured.get(f"validation/gap_teacher_student/{when}") for row in group] for when in ("before", "after"))
-    known = [[value for value in values if value] for values in ends]
+    known = [[value for value in values if value] for values in ends]  # 0.0 is how the first rows said that there is none
     return " to ".join(f"{fmean(values):.3f}" for values in known) if all(known) else "-"

@@ -25,7 +25,8 @@ def save_model(
     shutil.rmtree(partial, ignore_errors=True)
     # tied weights (an output layer that is the embedding) go to disk once; whoever loads the folder ties them again
     tied = getattr(model, "all_tied_weights_keys", None) or {}
-    copies = {name for name, own in tied.items() if own in weights and torch.equal(weights[name], weights[own])}
+    both = ((name, own) for name, own in tied.items() if {name, own} <= weights.keys())  # sharded strategies may give one
+    copies = {name for name, own in both if torch.equal(weights[name], weights[own])}
     once = {name: value for name, value in weights.items() if name not in copies}
     narrow = {name: value.to(dtype) if value.is_floating_point() else value for name, value in once.items()}
     config = model.config
