@@ -51,7 +51,8 @@ def stub(problem: Problem, result: str) -> str:
 def not_as(wanted: bool, problems: Iterable[Problem], programs: Iterable[str]) -> list[str]:
     """Task ids whose program passes (or fails) where it should not."""
     jobs = [Job(problem, program) for problem, program in zip(problems, programs, strict=True)]
-    verdicts = judge(jobs, Judge(time_limit=10.0, max_judge_errors=1.0))
+    # what must not pass is known at its first failing test
+    verdicts = judge(jobs, Judge(time_limit=10.0, max_judge_errors=1.0, early_exit=not wanted))
     return [v.task_id for v in verdicts if (v.outcome is Outcome.all_tests_passed) is not wanted]
 
 
