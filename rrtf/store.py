@@ -2,7 +2,7 @@
 
 An artifact is finished or absent: rows go to a `.partial` file, which is renamed when the stage ends. A `Log` is the other
 kind of file, an append-only map from keys to rows that several processes share and a kill can't corrupt: at worst its last
-line is half written, and is cut off when the log is opened next.
+line is half written, and is cut off by whoever opens the log or writes to it next.
 """
 
 import contextlib
@@ -11,10 +11,11 @@ import gzip
 import hashlib
 import json
 import os
+import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 from rrtf.errors import DataError, MissingDataError
 from rrtf.records import from_row, to_row
@@ -51,7 +52,7 @@ def read_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             for line, text in enumerate(file, start=1):
                 if text.strip():
                     yield line, _object(path, line, text)
-        except (EOFError, gzip.BadGzipFile) as error:
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise DataError(path, line + 1, f"truncated or damaged gzip file ({error})") from None
 
 
@@ -119,10 +120,7 @@ class Log:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a+b") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
-            file.seek(0)
-            content = file.read()
-            if content and not content.endswith(b"\n"):
-                file.truncate(content.rfind(b"\n") + 1)
+            _cut_half_line(file)
         self.refresh()
 
     def refresh(self) -> None:
@@ -140,10 +138,21 @@ class Log:
         """Add one row; it is in the kernel's hands when this returns."""
         row = to_row(record)
         text = dump({"key": key, "row": row}).encode()
-        with self.path.open("ab") as file:
+        with self.path.open("a+b") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
+            _cut_half_line(file)
             file.write(text)
         self.rows[key] = row
+
+
+def _cut_half_line(file: IO[bytes]) -> None:
+    """Drop a last line that a killed writer or a full disk left unfinished: the next row would be glued to it."""
+    if file.seek(0, os.SEEK_END) == 0:
+        return
+    file.seek(-1, os.SEEK_END)
+    if file.read() != b"\n":
+        file.seek(0)
+        file.truncate(file.read().rfind(b"\n") + 1)
 
 
 @dataclass(frozen=True)

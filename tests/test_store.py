@@ -121,5 +121,16 @@ def test_a_half_written_last_line_is_cut_and_writing_goes_on(tmp_path: Path) -> 
     assert first.rows == {"a": {"n": 1}, "b": {"n": 2}} == Log(path).rows
 
 
+def test_a_row_is_not_glued_to_the_half_line_of_another_writer_that_was_killed(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    living = Log(path)
+    living.append("a", {"n": 1})
+    path.write_bytes(path.read_bytes() + b'{"key":"b","row":{"n"')
+    living.append("c", {"n": 3})
+    assert Log(path).rows == {"a": {"n": 1}, "c": {"n": 3}}
+    living.refresh()
+    assert living.rows == {"a": {"n": 1}, "c": {"n": 3}}
+
+
 def test_a_row_of_plain_values_is_its_own_row() -> None:
     assert to_row({"a": (1, Outcome.timeout)}) == {"a": [1, "timeout"]}

@@ -21,7 +21,7 @@ from rrtf.sweep import command, ledger
 from rrtf.sweep.callback import ShowPoints
 from rrtf.sweep.launching import launch_mistakes
 from rrtf.sweep.ledger import Ledger, Point, State
-from rrtf.sweep.point import run_point
+from rrtf.sweep.point import BEGAN, run_point
 
 # one process of a sweep over the points 0..7: each point writes a line when it starts and one when it ends
 PROCESS = """
@@ -144,6 +144,44 @@ def test_a_search_waits_for_the_score_of_a_point_that_runs_elsewhere(tmp_path: P
     other.communicate()
 
 
+def test_a_point_that_ends_between_the_look_and_the_claim_is_not_run_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = point(tmp_path)
+    other = Ledger(tmp_path)
+    taken = other.take(one)
+
+    def ends_meanwhile(path: Path, *, same_host: bool) -> bool:
+        assert taken.claim
+        other.finish(taken, score=0.5)
+        taken.claim.release()
+        monkeypatch.undo()
+        return False
+
+    monkeypatch.setattr(ledger, "lives", ends_meanwhile)
+    again = Ledger(tmp_path).take(one)
+    assert again.claim is None and (again.point.state, again.point.score) == (State.done, 0.5)
+
+
+def test_a_point_that_fails_is_tried_once_by_all_who_share_the_sweep_and_again_by_the_next_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = []
+
+    def breaks() -> float:
+        tried.append(1)
+        raise ValueError("broken")
+
+    monkeypatch.setenv(BEGAN, str(time.time()))
+    for _ in range(2):
+        assert run(tmp_path, point(tmp_path), breaks) is None
+    assert len(tried) == 1 and "failed just now in process" in (tmp_path / "out").read_text()
+    time.sleep(0.02)
+    monkeypatch.setenv(BEGAN, str(time.time()))
+    run(tmp_path, point(tmp_path), breaks)
+    assert len(tried) == 2
+
+
 def test_a_point_on_another_host_is_believed_alive_while_its_heart_beats(tmp_path: Path) -> None:
     book = Ledger(tmp_path)
     there = replace(point(tmp_path), host="elsewhere", pid=1, started=time.time())
@@ -200,7 +238,11 @@ def test_the_command_prints_the_points_and_its_exit_status_tells_of_failures(tmp
     assert shown.returncode == 1 and "ZeroDivisionError: division by zero" in shown.stdout and "1 failed" in shown.stdout
 
 
-def test_a_multirun_ends_with_the_table_and_fails_with_its_points(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_multirun_ends_with_the_table_and_fails_with_its_points(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(BEGAN, "inf")  # the callback sets it; here it is set back at the end
+
     class Node:
         def __init__(self, **values: object) -> None:
             self.__dict__.update(values)

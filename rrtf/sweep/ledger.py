@@ -68,20 +68,30 @@ class Ledger:
         self.log.refresh()
         return [self._judged(from_row(Point, row)) for row in self.log.rows.values()]
 
-    def take(self, point: Point) -> Taken:
-        """Claim `point` unless it is done (and its files are still there) or runs in a living process."""
+    def take(self, point: Point, *, since: float = float("inf")) -> Taken:
+        """Claim `point` unless it is done (and its files are still there) or runs in a living process.
+
+        `since` is when this command began: what failed after that was tried by somebody who shares the work, and is not
+        tried once more.
+        """
         with lock(self.folder / "locks" / "ledger.lock"):
-            self.log.refresh()
-            row = self.log.rows.get(point.identity)
-            known = self._judged(from_row(Point, row)) if row else None
-            if known and known.state is State.running:
-                return Taken(known, None)
-            if known and known.state is State.done and Path(known.run_dir).is_dir():
+            known = self._known(point.identity)
+            if known and (known.state is State.running or _ended(known, since=since)):
                 return Taken(known, None)
             claim = Claim(self._claim_path(point.identity))
+            # whoever held the claim until a moment ago wrote down how it ended before giving it back
+            known = self._known(point.identity)
+            if known and _ended(known, since=since):
+                claim.release()
+                return Taken(known, None)
             begun = replace(point, state=State.running, host=socket.gethostname(), pid=os.getpid(), started=time.time())
             self.log.append(point.identity, begun)
             return Taken(begun, claim)
+
+    def _known(self, identity: str) -> Point | None:
+        self.log.refresh()
+        row = self.log.rows.get(identity)
+        return self._judged(from_row(Point, row)) if row else None
 
     def finish(self, taken: Taken, *, score: float | None = None, error: str = "") -> Point:
         """Write down how a claimed point ended; with `error` it counts as failed. The claim is the caller's to release."""
@@ -99,6 +109,13 @@ class Ledger:
             return point
         alive = lives(self._claim_path(point.identity), same_host=point.host == socket.gethostname())
         return point if alive else replace(point, state=State.stopped)
+
+
+def _ended(point: Point, *, since: float) -> bool:
+    """Whether there is nothing left to do for a point: done with its files, or failed since then."""
+    if point.state is State.failed:
+        return point.started + point.seconds >= since
+    return point.state is State.done and Path(point.run_dir).is_dir()
 
 
 @functools.cache

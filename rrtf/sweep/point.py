@@ -1,5 +1,6 @@
 """Run one point of a sweep under the ledger."""
 
+import os
 import time
 import traceback
 from collections.abc import Callable
@@ -12,6 +13,8 @@ from rrtf.errors import UserError
 from rrtf.sweep.ledger import Ledger, Point, State, Taken
 
 LOOK_SECONDS = 1.0
+# the environment variable that tells the processes a launcher starts when their command began, in seconds since 1970
+BEGAN = "RRTF_SWEEP_BEGAN"
 
 
 def run_point(
@@ -19,12 +22,13 @@ def run_point(
 ) -> float | None:
     """The score of `point`: known from the folder `ledger`, or what `run()` returns.
 
-    A point that is done is not run again. One that runs in another process is left to it, unless the sweeper is `searching`
-    (Optuna) and needs the score: then it is waited for. A failure is written down with its reason and shown at once; only a
-    search gets the exception too, because it counts failures itself. None: no score.
+    A point that is done is not run again. One that runs in another process, or failed in one while this command ran, is left
+    to it, unless the sweeper is `searching` (Optuna) and needs the score: then it is waited for, or tried. A failure is
+    written down with its reason and shown at once; only a search gets the exception too, because it counts failures itself.
+    None: no score.
     """
     book = Ledger(ledger)
-    taken = book.take(point)
+    taken = book.take(point, since=float("inf") if searching else float(os.environ.get(BEGAN, "inf")))
     while taken.claim is None and taken.point.state is State.running and searching:
         time.sleep(LOOK_SECONDS)
         taken = book.take(point)
@@ -55,6 +59,8 @@ def _known(point: Point) -> str:
     name = escape(" ".join(point.overrides) or "the defaults")
     if point.state is State.running:
         return f"[yellow]{name}: runs in process {point.pid} on {point.host} and is left to it[/yellow]"
+    if point.state is State.failed:
+        return f"[yellow]{name}: failed just now in process {point.pid} on {point.host}; run it again later[/yellow]"
     score = "no score" if point.score is None else f"score {point.score:.4g}"
     return f"[dim]{name}: done before, {point.seconds:.0f} s, {score}; its files are in {escape(point.run_dir)}[/dim]"
 
