@@ -1,5 +1,7 @@
 """Our decoding loop beside transformers' own: same logits, same greedy text, same distribution, whatever the batch."""
 
+import os
+
 import pytest
 import torch
 from tiny_models import FAMILIES, save
@@ -13,6 +15,8 @@ from rrtf.sampling.loop import Loop
 from rrtf.sampling.settings import Decoding, HuggingFace, Precision
 from rrtf.sampling.stops import Stops, cut
 
+# what a chat's prompts begin with, one of them with nothing behind it
+SYSTEM = "You write Python.\n"
 PROMPTS = ["def add(a, b):\n", "import", "class Point:\n    def move(self, x, y):\n        return", "print"]
 
 
@@ -24,9 +28,7 @@ def generator(folder, *, rows=64, precision=Precision.float32, **decoding):
 def requests(prompts, *, n=1, temperature=0.0, stop=(), first_seed=0):
     pairs = [(text, number) for text in prompts for number in range(n)]
     return [
-        Request(
-            f"{text}|{number}", Prompt(text, (), ""), text, temperature, first_seed + 1000 * PROMPTS.index(text) + number, stop
-        )
+        Request(f"{text}|{number}", Prompt(text, (), ""), text, temperature, first_seed + 1000 * len(text) + number, stop)
         for text, number in pairs
     ]
 
@@ -47,8 +49,9 @@ def test_greedy_text_is_transformers_own(tmp_path, family):
         assert found[f"{text}|0"].tokens == len(written)
 
 
+@pytest.mark.parametrize("system", ["", SYSTEM])
 @pytest.mark.parametrize("family", [family for family in FAMILIES if family != "gemma2"])
-def test_logits_are_those_of_a_plain_forward_pass(tmp_path, family, monkeypatch):
+def test_logits_are_those_of_a_plain_forward_pass(tmp_path, family, system, monkeypatch):
     """Every row of every step, with rows of unequal length side by side, some leaving early and others coming in."""
     engine = generator(save(tmp_path, family), rows=5)
     seen = []
@@ -59,13 +62,31 @@ def test_logits_are_those_of_a_plain_forward_pass(tmp_path, family, monkeypatch)
         return draw(self, logits, rows)
 
     monkeypatch.setattr(Loop, "_draw", spy)
-    list(engine.generate(requests(PROMPTS, n=3, temperature=1.0)))
+    prompts = [system + text for text in PROMPTS] + [system] * bool(system)
+    list(engine.generate(requests(prompts, n=3, temperature=1.0)))
     model = AutoModelForCausalLM.from_pretrained(tmp_path)
     assert len(seen) > 100
     with torch.inference_mode():
         for text, tokens, logits in seen[:: max(1, len(seen) // 60)]:
             whole = model(torch.tensor([engine.writer.ids(text) + tokens])).logits[0, -1]
             torch.testing.assert_close(logits, whole, atol=2e-4, rtol=1e-4)
+
+
+def test_what_all_prompts_begin_with_is_computed_once(tmp_path):
+    engine = generator(save(tmp_path), max_new_tokens=1)
+    computed = []
+    forward = engine.model.forward
+
+    def spy(*args, **options):
+        computed.append(options["input_ids"].numel())
+        return forward(*args, **options)
+
+    engine.model.forward = spy
+    texts = [SYSTEM + letter for letter in "abcdef"]  # of one length: no padding
+    list(engine.generate(requests(texts)))
+    lengths = [len(engine.writer.ids(text)) for text in texts]
+    same = len(os.path.commonprefix([engine.writer.ids(text) for text in texts]))
+    assert same > 10 and sum(computed) == same + sum(length - same for length in lengths)
 
 
 def test_neither_batch_size_nor_other_prompts_change_an_answer(tmp_path):

@@ -82,3 +82,10 @@ def test_random_numbers_depend_on_the_seed_alone():
     assert (uniforms(7, 10) != uniforms(8, 10)).any()
     assert uniforms(3, 1000).min() >= 0
     assert uniforms(3, 1000).max() < 1
+
+
+@pytest.mark.parametrize("vocabulary", [6400, 6401, 63])
+def test_the_likeliest_is_the_first_of_equals(vocabulary):
+    logits = torch.randint(0, 40, (50, vocabulary)).bfloat16()
+    cold = pick(logits, temperature=torch.zeros(50), uniform=torch.zeros(50, 3), top_p=0.95, top_k=0)
+    assert cold.tolist() == [row.index(max(row)) for row in logits.tolist()]

@@ -1,4 +1,5 @@
-"""The decoding loop: every prompt computed once, its answers side by side, finished rows replaced by new ones.
+"""The decoding loop: every prompt computed once, its answers side by side, finished rows replaced by new ones. What all
+prompts begin with (a system message) is computed once for all.
 
 Beside `transformers.generate(num_return_sequences=n)`, which computes a prompt n times, carries finished rows to the end of
 the longest and sorts the vocabulary at every step. The logits are the same (tests compare them), and so is the distribution.
@@ -7,6 +8,7 @@ An answer's random numbers depend on its seed alone. What is left of the batch i
 last bits depend on how many rows it has, so that now and then a draw next to a border falls to its other side.
 """
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -75,6 +77,7 @@ class Loop:
         self.cache = SlotCache(layers=self.layers, most_rows=self._most_rows(jobs), device=self.device)
         self.rows: list[_Row] = []
         self.next = torch.zeros(0, dtype=torch.long)
+        self.shared = self._shared(jobs)
         while jobs or self.rows:
             if jobs and (not self.rows or self.cache.free >= min(len(jobs[-1].requests), self.cache.most_rows)):
                 yield from self._admit(jobs)
@@ -106,13 +109,21 @@ class Loop:
         wanted = sum(len(job.requests) for job in jobs)
         return max(1, min(self.shape.rows, wanted, self.shape.cache_bytes // size))
 
+    def _shared(self, jobs: list[_Job]) -> DynamicCache:
+        """Keys and values of what all prompts begin with; at least one token of each prompt is left to compute."""
+        cache = DynamicCache()
+        same = os.path.commonprefix([job.ids[:-1] for job in jobs]) if len(jobs) > 1 else []
+        if same:
+            self.model(input_ids=torch.tensor([same], device=self.device), past_key_values=cache, logits_to_keep=1)
+        return cache
+
     def _admit(self, jobs: list[_Job]) -> Iterator[Response]:
         """Compute the next prompts in one pass and draw the first token of each of their answers."""
         chosen: list[_Job] = []
-        free = self.cache.free
+        free, shared = self.cache.free, self.shared.get_seq_length()
         while jobs and free:
             job = jobs[-1]
-            width = max(len(job.ids), *(len(other.ids) for other in chosen)) if chosen else len(job.ids)
+            width = max(len(other.ids) for other in [job, *chosen]) - shared
             if chosen and (width * (len(chosen) + 1) > PREFILL_TOKENS or len(job.requests) > free):
                 break
             taken, rest = job.requests[:free], job.requests[free:]
@@ -124,7 +135,7 @@ class Loop:
                 jobs.pop()
         logits, prompts = self._prefill([job.ids for job in chosen])
         copies = [len(job.requests) for job in chosen]
-        self.cache.admit(prompts, lengths=[len(job.ids) for job in chosen], copies=copies)
+        self.cache.admit(prompts, lengths=[len(job.ids) for job in chosen], copies=copies, shared=shared)
         new = [_Row(request, job.room, uniforms(request.seed, job.room)) for job in chosen for request in job.requests]
         self.rows += new
         drawn = self._draw(logits.repeat_interleave(torch.tensor(copies, device=self.device), 0), new)
@@ -132,15 +143,20 @@ class Loop:
         yield from self._settle(range(len(self.rows) - len(new), len(self.rows)))
 
     def _prefill(self, prompts: list[list[int]]) -> tuple[Float[Tensor, "prompts vocabulary"], DynamicCache]:
-        """The logits behind each prompt, and the prompts' keys and values; padding is on the left."""
-        width = max(map(len, prompts))
+        """The logits behind each prompt, and the prompts' keys and values; padding is behind what all share."""
+        shared = self.shared.get_seq_length()
+        width = max(map(len, prompts)) - shared
         ids = torch.zeros(len(prompts), width, dtype=torch.long)
-        mask = torch.zeros(len(prompts), width, dtype=torch.long)
+        mask = torch.zeros(len(prompts), shared + width, dtype=torch.long)
+        mask[:, :shared] = 1
         for row, prompt in enumerate(prompts):
-            ids[row, width - len(prompt) :] = torch.tensor(prompt)
-            mask[row, width - len(prompt) :] = 1
-        positions = (mask.cumsum(-1) - 1).clamp(min=0)
+            rest = prompt[shared:]
+            ids[row, width - len(rest) :] = torch.tensor(rest)
+            mask[row, shared + width - len(rest) :] = 1
+        positions = (mask.cumsum(-1) - 1).clamp(min=0)[:, shared:]
         cache = DynamicCache()
+        for number, layer in enumerate(self.shared.layers):
+            cache.update(*(part.expand(len(prompts), -1, -1, -1) for part in (layer.keys, layer.values)), number)
         out = self.model(
             input_ids=ids.to(self.device),
             attention_mask=mask.to(self.device),

@@ -44,8 +44,10 @@ class SlotLayer(CacheLayerMixin):
         """Make room for `positions`."""
         for name in ("keys", "values"):
             old = getattr(self, name)
-            new = old.new_zeros(old.shape[0], old.shape[1], positions, old.shape[3])
+            new = old.new_empty(old.shape[0], old.shape[1], positions, old.shape[3])
             new[: self.slots.rows, :, : old.shape[2]] = old[: self.slots.rows]
+            new[: self.slots.rows, :, old.shape[2] :] = 0  # hidden by the mask, but 0 times what memory held may be NaN
+            new[self.slots.rows :] = 0
             setattr(self, name, new)
 
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
@@ -79,8 +81,11 @@ class SlotCache(Cache):
         """Slots not in use."""
         return self.most_rows - self.rows
 
-    def admit(self, prompts: Any, *, lengths: list[int], copies: list[int]) -> None:
-        """Copy each prompt's keys and values (a DynamicCache padded on the left) into the next `copies` slots."""
+    def admit(self, prompts: Any, *, lengths: list[int], copies: list[int], shared: int = 0) -> None:
+        """Copy each prompt's keys and values into the next `copies` slots.
+
+        `prompts` is a DynamicCache, padded on the left but for the first `shared` positions, which all prompts have in common.
+        """
         self._reserve(max(lengths) + 1)
         width = prompts.layers[0].keys.shape[2]
         for layer, source in zip(self.layers, prompts.layers, strict=True):
@@ -88,8 +93,10 @@ class SlotCache(Cache):
                 layer.lazy_initialization(source.keys, source.values)
             place = self.rows
             for prompt, (length, count) in enumerate(zip(lengths, copies, strict=True)):
-                layer.keys[place : place + count, :, :length] = source.keys[prompt, :, width - length :]
-                layer.values[place : place + count, :, :length] = source.values[prompt, :, width - length :]
+                rest = width - length + shared
+                for kept, new in ((layer.keys, source.keys), (layer.values, source.values)):
+                    kept[place : place + count, :, :shared] = new[prompt, :, :shared]
+                    kept[place : place + count, :, shared:length] = new[prompt, :, rest:]
                 place += count
         filled = [length for length, count in zip(lengths, copies, strict=True) for _ in range(count)]
         self.lengths[self.rows : self.rows + len(filled)] = torch.tensor(filled, device=self.lengths.device)
