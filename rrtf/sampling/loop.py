@@ -155,7 +155,8 @@ class Loop:
             mask[row, shared + width - len(rest) :] = 1
         positions = (mask.cumsum(-1) - 1).clamp(min=0)[:, shared:]
         cache = DynamicCache()
-        for number, layer in enumerate(self.shared.layers):
+        layers: list[Any] = self.shared.layers
+        for number, layer in enumerate(layers):
             cache.update(*(part.expand(len(prompts), -1, -1, -1) for part in (layer.keys, layer.values)), number)
         out = self.model(
             input_ids=ids.to(self.device),
