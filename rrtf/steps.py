@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 from rrtf import prompts
 from rrtf.evaluation.robustness import VARIANT_VERSION, vary
 from rrtf.evaluation.settings import Benchmark, Protocol, ProtocolKind, Variant
+from rrtf.judge.authors_image import image_id, judge_in_image
 from rrtf.judge.engine import JUDGE_VERSION, Job, judge
 from rrtf.plan import Stage, Step
-from rrtf.problems.load import content_digest, load, locate
+from rrtf.problems.load import file_digest, load
 from rrtf.problems.settings import ProblemSet
 from rrtf.progress import Report
 from rrtf.rank import RANK_VERSION, rank
@@ -66,7 +67,7 @@ class Planner:
         def make(path: Path, report: Report) -> None:
             report(write_records(path, (vary(problem, variant) for problem in load(chosen, untested=untested))), 0, "")
 
-        recipe: dict[str, Any] = {"problems": dataclasses.asdict(chosen), "file": content_digest(locate(chosen))}
+        recipe: dict[str, Any] = {"problems": dataclasses.asdict(chosen), "file": file_digest(chosen)}
         title = f"problems {chosen.name} {chosen.split}".rstrip()
         if untested:
             recipe["untested"] = True
@@ -121,8 +122,8 @@ class Planner:
             title = f"{title}, {rows} at once"
         return self.add(Step(stage=stage, title=title, unit="samples", recipe=recipe, make=make, store=self.store, needs=needs))
 
-    def judged(self, problems: Step, candidates: Step, *, stage: Stage = Stage.judge) -> Step:
-        """The verdict on each candidate, in the candidates' order."""
+    def judged(self, problems: Step, candidates: Step, *, stage: Stage = Stage.judge, image: str = "") -> Step:
+        """The verdict on each candidate, in the candidates' order; with `image`, of CoderEval's own runner in it."""
         settings = self.settings.judge
         cache = self.store.root / "cache" / "verdicts.jsonl"
 
@@ -130,11 +131,16 @@ class Planner:
             known = {problem.task_id: problem for problem in read_records(Problem, problems.path)}
             # voting on tests leaves problems out that were answered already
             rows = [row for row in read_records(Candidate, candidates.path) if row.task_id in known]
-            jobs = (Job(known[row.task_id], row.program) for row in rows)
-            verdicts = judge(jobs, settings, cache=cache, progress=lambda done: report(done, len(rows), ""))
+            jobs = [Job(known[row.task_id], row.program) for row in rows]
+            if image:
+                verdicts = judge_in_image(jobs, image)
+            else:
+                verdicts = judge(jobs, settings, cache=cache, progress=lambda done: report(done, len(rows), ""))
             write_records(path, (Judged(candidate=c, verdict=v) for c, v in zip(rows, verdicts, strict=True)))
 
-        recipe = {"judge": dataclasses.asdict(settings), "version": JUDGE_VERSION}
+        recipe: dict[str, Any] = {"judge": dataclasses.asdict(settings), "version": JUDGE_VERSION}
+        if image:
+            recipe["image"] = image_id(image)
         title = f"judge {candidates.title.removeprefix('sample ')}"
         needs = (problems, candidates)
         return self.add(
@@ -189,7 +195,7 @@ class Planner:
             asked = dataclasses.replace(source, rows=rows) if rows else source  # type: ignore[call-arg]
             decoding = decoding_of(benchmark.protocol)
             answers = self.sampled(problems, model._replace(source=asked), decoding, rows=rows, **fixed)
-            return self.judged(problems, answers, stage=Stage.evaluate)
+            return self.judged(problems, answers, stage=Stage.evaluate, image=benchmark.image)
 
         sizes = {benchmark.other_rows, getattr(source, "rows", 0)} if benchmark.other_rows else set()
         return Evaluation(model.name, name, problems, judged(), tuple((rows, judged(rows)) for rows in sorted(sizes)))

@@ -13,7 +13,8 @@ from rrtf.evaluation.settings import Benchmark, Protocol, ProtocolKind
 from rrtf.problems.load import load
 from rrtf.records import Outcome, TestKind
 
-NAMES = sorted(path.stem for path in (Path(__file__).parents[1] / "conf" / "benchmarks").glob("*.yaml"))
+CONF = Path(__file__).parents[1] / "conf"
+NAMES = sorted(path.stem for path in (CONF / "benchmarks").glob("*.yaml"))
 # problems of each benchmark, and whether its file is somewhere else than in an installed package
 SIZES = {
     "builtin_examples": 76,
@@ -83,6 +84,15 @@ def test_a_missing_file_gets_the_way_to_fetch_it(name, tmp_path):
     with pytest.raises(MissingDataError, match="curl|data_dir") as caught:
         list(load(chosen))
     assert str(tmp_path / chosen.path) in str(caught.value)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "humaneval" and not name.startswith("builtin")])
+def test_a_file_is_fetched_as_the_problems_of_that_file_are_and_a_page_of_words_is_no_file(name):
+    """One file, one command; curl's -f keeps an error page from being written where the file belongs."""
+    chosen = benchmark(name).problems
+    rows = [OmegaConf.load(path) for path in (CONF / "problems").glob("*.yaml")]
+    assert chosen.fetch in {row.get("fetch", "") for row in rows if row.get("path") == chosen.path} | {""}
+    assert "curl" not in chosen.fetch or "curl -fL " in chosen.fetch
 
 
 def test_mbpp_is_its_test_split_and_three_shot_has_three_other_problems(shared):

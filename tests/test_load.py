@@ -2,13 +2,14 @@
 
 import gzip
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from omegaconf import OmegaConf
 
 from rrtf.errors import MissingDataError, UserError
-from rrtf.problems.load import content_digest, load, locate
+from rrtf.problems.load import content_digest, file_digest, load, locate
 from rrtf.problems.settings import Format, ProblemSet, Source
 from rrtf.records import Problem
 
@@ -73,7 +74,9 @@ def test_a_missing_file_gives_the_command_that_brings_it(tmp_path: Path) -> None
     with pytest.raises(MissingDataError) as caught:
         load(settings)
     assert f"curl -o {tmp_path / 'a' / 'b.jsonl'} URL" in str(caught.value)
-    with pytest.raises(MissingDataError, match="Set path or data_dir"):
+    with pytest.raises(MissingDataError, match="curl -o '.*/a b/b.jsonl' URL"):  # as a shell reads it
+        load(replace(settings, path="a b/b.jsonl"))
+    with pytest.raises(MissingDataError, match="Set data_dir to the folder that holds a/b.jsonl, or path to the file"):
         load(ProblemSet(source=Source.file, path="a/b.jsonl", data_dir=str(tmp_path)))
 
 
@@ -86,9 +89,28 @@ def test_checksum_is_of_the_rows_not_of_the_packing(rows: Path, tmp_path: Path) 
     rows.write_text(rows.read_text() + "\n")
     with pytest.raises(UserError, match="(?s)not the version of mine.*Get it with:\n    curl X.*sha256=''"):
         ids(path=str(rows), sha256=good, fetch="curl X")
-    packed.write_bytes(packed.read_bytes()[:-9])
-    with pytest.raises(UserError, match="truncated or damaged"):
-        ids(path=str(packed), sha256=good)
+
+
+@pytest.mark.parametrize("harm", ["cut short", "a block lost", "empty", "a page of words instead", "a bit turned"])
+def test_a_damaged_file_gives_the_command_that_brings_a_whole_one(rows: Path, tmp_path: Path, harm: str) -> None:
+    rows.write_text("".join(json.dumps(native(number)) + "\n" for number in range(3000)))
+    whole = gzip.compress(rows.read_bytes())
+    middle = len(whole) // 2
+    damaged = {
+        "cut short": whole[:-9],
+        "a block lost": whole[:middle] + whole[middle + 99 :],
+        "empty": b"",
+        "a page of words instead": b"<!DOCTYPE html><title>404</title>",
+        "a bit turned": whole[:middle] + bytes([whole[middle] ^ 8]) + whole[middle + 1 :],
+    }[harm]
+    packed = tmp_path / "set.jsonl.gz"
+    packed.write_bytes(damaged)
+    settings = ProblemSet(source=Source.file, path=str(packed), sha256=content_digest(rows), fetch="curl -o {path} URL")
+    for read in (load, file_digest) if damaged else (load,):
+        with pytest.raises(UserError, match=f"(?s)set.jsonl.gz: (truncated|not the version).*curl -o {packed} URL"):
+            read(settings)
+    with pytest.raises(UserError):
+        list(load(replace(settings, sha256="")))
 
 
 def test_mistakes_are_all_told() -> None:

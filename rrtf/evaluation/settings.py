@@ -91,6 +91,8 @@ class Benchmark:
     # how far batch size alone moves a greedy score: each model answers twice more, once with its own `rows`, once with this
     # many at once. Not in the paper; 0 leaves it out, because it takes twice the time and more
     other_rows: int = 0
+    # for CoderEval: the container image of its authors, in which their own runner judges; "" judges here
+    image: str = ""
     # where the set was published, shown beside the score; its licence stands in `problems`
     published: str = ""
 

@@ -22,6 +22,8 @@ class ProgramSuite:
     """One validation program, cut open where the candidate's function goes."""
 
     def __init__(self, problem: Problem) -> None:
+        if problem.split == "image":
+            raise BrokenTests("this task runs only in the image of CoderEval's authors (benchmark codereval_full)")
         lines = problem.tests.code.split("\n")
         tree = parse(problem.tests.code, "the validation program")
         node = _function(tree, problem.entry_point, problem.signature)

