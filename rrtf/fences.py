@@ -1,30 +1,91 @@
-"""Fenced blocks (``` or ~~~) in a response, found in one pass over its lines."""
+"""Fenced blocks (``` or ~~~) in a response, found in one pass over its lines, as Markdown reads them and as models break it."""
 
 import re
+from typing import NamedTuple
 
-_FENCE = re.compile(r"[ \t]*(```+|~~~+)[ \t]*([\w+#.-]*)")
-_PYTHON = {"", "python", "python3", "py", "python2", "pycon", "ipython", "code"}
+_FENCE = re.compile(r"([ \t]*)(`{3,}|~{3,})[ \t]*(.*)")
+_PYTHON = {"", "python", "python3", "py", "py3", "python2", "pycon", "python-repl", "ipython", "code"}
+# other words behind a fence that is already open are no language but the text after its end
+_OTHER_LANGUAGES = re.compile(
+    "bash|sh|shell|zsh|console|cmd|powershell|te?xt|plain(?:text)?|out(?:put)?|json|ya?ml|toml|ini|xml|html|css|sql|java|none"
+    r"|javascript|[jt]sx?|typescript|c|cpp|c\+\+|csharp|c#|go(?:lang)?|rust|ruby|php|perl|r|kotlin|swift|scala|haskell|lua"
+    "|matlab|markdown|md|latex|tex|diff|makefile|dockerfile|input|stdin|stdout|result"
+)
+_BEGINS_CODE = re.compile(r"(?:def|class|import|from|async|@\w+)\b.*[\w:)]")
+# Markdown lets a closing fence stand so many columns further in than the opening one; deeper ones are in a docstring
+_FURTHER_IN = 3
 
 
-def blocks(text: str, *, opened: bool) -> tuple[list[str], str]:
-    """The blocks that may hold Python, in order, and everything else. `opened`: the text begins inside a block.
+class Block(NamedTuple):
+    """The inside of one block without the fence's own indentation, and whether it may be Python."""
 
-    A block the text ends in needs no closing fence. Blocks marked as another language are prose. An empty list means that
-    no fence was found (where `opened` is set there is always one block).
+    code: str
+    python: bool
+
+
+class _Open(NamedTuple):
+    """A fence that waits for its end."""
+
+    mark: str
+    indent: int
+
+
+def blocks(text: str, *, opened: bool) -> tuple[list[Block], str]:
+    """The blocks in order, and everything else. `opened`: the text begins inside a block.
+
+    A block the text ends in needs no closing fence. An empty list means that no fence was found (where `opened` is set there
+    is always one block).
     """
-    found: list[list[str]] = [[]] if opened else []
+    found: list[tuple[list[str], bool]] = [([], True)] if opened else []
     prose: list[str] = []
-    inside, python = opened, True
-    for line in text.splitlines(keepends=True) if "\x0c" not in text else text.split("\n"):
+    inside = _Open("```", 0) if opened else None
+    for line in re.split(r"(?<=\n)", text):
         fence = _FENCE.match(line)
-        if fence:
-            inside = not inside or bool(fence[2])  # a fence with a language opens a block even inside one
-            python = fence[2].lower() in _PYTHON
-            if inside and python:
-                found.append([])
-        elif inside and python and line.rstrip().endswith("```"):
-            found[-1].append(line.rstrip()[:-3] + "\n")
-            inside = False
+        if fence and not (inside and _content(fence, inside)):
+            code, python, inside = _turn(fence, inside)
+            if python is not None:
+                found.append((code, python))
+            prose.append(line)
+        elif inside and not fence and line.rstrip().endswith(inside.mark) and line.count(inside.mark[0] * 3) == 1:
+            found[-1][0].append(line.rstrip()[: -len(inside.mark)] + "\n")
+            inside = None
+        elif inside:
+            found[-1][0].append(_moved(line, inside.indent))
         else:
-            (found[-1] if inside and python else prose).append(line)
-    return [block for block in ("".join(lines) for lines in found) if block.strip()] or ([""] if opened else []), "".join(prose)
+            prose.append(line)
+    whole = [Block("".join(lines).lstrip("\ufeff"), python) for lines, python in found]
+    return [block for block in whole if block.code.strip()] or ([Block("", True)] if opened else []), "".join(prose)
+
+
+def _content(fence: re.Match[str], inside: _Open) -> bool:
+    """Whether a line that looks like a fence is text of the open block: another kind, shorter, or far in (a docstring's)."""
+    mark = fence[2]
+    return mark[0] != inside.mark[0] or len(mark) < len(inside.mark) or len(fence[1]) > inside.indent + _FURTHER_IN
+
+
+def _turn(fence: re.Match[str], inside: _Open | None) -> tuple[list[str], bool | None, _Open | None]:
+    """What a fence does: the lines its own line already holds, whether the block it opens is Python (None: it opens none),
+    and the fence that is open behind it. A fence with a language opens a block even inside one.
+    """
+    mark, rest = fence[2], fence[3].strip()
+    word = re.split(r"[\s{]", rest, maxsplit=1)[0].lower()
+    if inside and not (rest and (word in _PYTHON or _OTHER_LANGUAGES.fullmatch(word) or _BEGINS_CODE.match(rest))):
+        return [], None, None
+    one_line, closed, _ = rest.partition(mark)
+    begun = one_line if _BEGINS_CODE.match(one_line) else one_line[len(word) :].strip()
+    python = word in _PYTHON or word.startswith("python") or bool(_BEGINS_CODE.match(one_line))
+    if closed:
+        return [begun + "\n"], python, None
+    return [begun + "\n"] if _BEGINS_CODE.match(begun) else [], python, _Open(mark, len(fence[1]))
+
+
+def _moved(line: str, indent: int) -> str:
+    """A line without the indentation of its block's fence, as far as it has it."""
+    return line[min(indent, len(line) - len(line.lstrip(" \t"))) :] if indent else line
+
+
+def after_thinking(text: str) -> str:
+    """What a reasoning model says behind its thoughts: "" where it never came to an end of them."""
+    if text.lstrip().startswith("<think>") and "</think>" not in text:
+        return ""
+    return text.rpartition("</think>")[2]

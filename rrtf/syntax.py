@@ -8,6 +8,8 @@ from rrtf.records import Problem
 
 # lines that go on with what the line above began, though they start at the left edge
 _GOES_ON = re.compile(r"[)\]}]|(?:else|elif|except|finally|case)\b")
+# lines that begin something in which a triple quote is a string, and not a word about strings
+_CODE = re.compile(r"[ru]?[\"'@]|(?:async|def|class|if|for|while|with|try|return)\b|[\w.\[\]]+ *[=(+]")
 
 
 def parse(source: str) -> ast.Module | None:
@@ -90,11 +92,11 @@ def _statement_lines(tree: ast.Module) -> list[int]:
 def _likely_lines(lines: list[str]) -> list[int]:
     starts: list[int] = []
     quotes = 0
-    decorated = False
+    decorated = code = False
     for number, line in enumerate(lines):
         if quotes % 2 == 0 and line.strip() and not line[0].isspace() and not _GOES_ON.match(line):
             if not decorated:
                 starts.append(number)
-            decorated = line.startswith("@")
-        quotes += line.count('"""') + line.count("'''")
+            decorated, code = line.startswith("@"), bool(_CODE.match(line))
+        quotes += line.count('"""') + line.count("'''") if code else 0
     return starts

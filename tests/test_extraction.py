@@ -61,7 +61,96 @@ CASES = {
     "wrapped after": ("import functools\n" + GOOD + "add = functools.lru_cache(add)\n", FREE, "plain"),
     "lambda": ("add = lambda a, b: a + b\n", FREE, "plain"),
     "torn after the answer": (GOOD + "\n\ndef show():\n    print('half a", FREE, "plain"),
-    "indented whole": ("    def add(a, b):\n        return a + b\n", FREE, "body"),
+    "indented whole": ("    def add(a, b):\n        return a + b\n", FREE, "plain"),
+    "indented amid prose": ("So:\n\n    def add(a, b):\n        c = a\n\n        return c + b\n\nIt adds.\n", FREE, "plain"),
+    "indented in a list": ("1. Add:\n\n   ```python\n   def add(a, b):\n       return a + b\n   ```\n2. Done", FREE, "fenced"),
+    "indented inside its fence": ("```python\n    def add(a, b):\n        return a + b\n```", FREE, "fenced"),
+    "tabs": ("```python\ndef add(a, b):\n\tc = a\n\treturn c + b\n```", FREE, "fenced"),
+    "byte order mark": (f"\ufeff{GOOD}", FREE, "plain"),
+    "byte order mark in the fence": (f"```python\n\ufeff{GOOD}```", FREE, "fenced"),
+    "old line ends": (f"Sure:\n```python\n{GOOD}```\nDone".replace("\n", "\r"), FREE, "fenced"),
+    "form feed": (f"```python\n\x0c{GOOD}```\n", FREE, "fenced"),
+    "odd line separator in a string": (f"```python\nS = '\u2028'\n{GOOD}```", FREE, "fenced"),
+    "replaced characters in prose": (f"Voil\ufffd :\n```python\n{GOOD}```\nFin \ufffd", FREE, "fenced"),
+    "wide characters in prose": (f"以下是代码\uff1a\n```python\n{GOOD}```\n\uff08完\uff09", FREE, "fenced"),
+    "fences in the docstring": (
+        "```python\ndef add(a, b):\n    '''Adds.\n\n    ```\n    add(1, 2)\n    ```\n    '''\n    return a + b\n```\nSo.",
+        FREE,
+        "fenced",
+    ),
+    "tildes around backticks": (f"~~~python\n'''\n```\n'''\n{GOOD}~~~\n", FREE, "fenced"),
+    "four backticks around three": (f"````python\n'''\n```\n'''\n{GOOD}````\n", FREE, "fenced"),
+    "code behind the fence": ("```python def add(a, b):\n    return a + b\n```", FREE, "fenced"),
+    "code behind a bare fence": ("```def add(a, b):\n    return a + b\n```", FREE, "fenced"),
+    "one line": ("```python def add(a, b): return a + b```", FREE, "fenced"),
+    "a title behind the fence": (f"```python title='a.py' {{1}}\n{GOOD}```", FREE, "fenced"),
+    "words behind the closing fence": (f"```python\n{GOOD}```This adds.\n```python\nprint(add(1, 2))\n```", FREE, "fenced"),
+    "marked as another language": (f"```text\n{GOOD}```", FREE, "fenced"),
+    "another language and Python": (f"```java\nint add(int a);\n```\n```py\n{GOOD}```", FREE, "fenced"),
+    "upper case and version": (f"```Python3.11\n{GOOD}```", FREE, "fenced"),
+    "code before a fenced example": (f"{GOOD}\nExample:\n```python\nprint(add(1, 2))\n```\n", FREE, "plain"),
+    "the task repeated as a stub": (
+        f"Complete\n```python\ndef add(a, b):\n    '''Adds.'''\n```\nlike so:\n```python\n{GOOD}```",
+        FREE,
+        "fenced",
+    ),
+    "broken first, then mended": (f"```python\ndef add(a, b)\n    return a\n```\nOops:\n```python\n{GOOD}```", FREE, "fenced"),
+    "a bare fence behind the opened one": (f"Here you are:\n\n```\n{GOOD}```\n", FENCE, "fenced"),
+    "an interactive session": (">>> def add(a, b):\n...     return a + b\n...\n>>> add(1, 2)\n3\n", FREE, "plain"),
+    "a session in a fence": ("```pycon\n>>> def add(a, b):\n...     return a + b\n>>> add(1, 2)\n3\n```", FREE, "fenced"),
+    "thoughts first": (
+        f"<think>\n```python\ndef add(a, b):\n    return 0\n```\nNo.\n</think>\n\n```python\n{GOOD}```",
+        FREE,
+        "fenced",
+    ),
+    "thoughts of which the template holds the beginning": (f"def add(a, b): wrong\n</think>\n{GOOD}", FREE, "plain"),
+    "headings": (f"# Solution\n\n## Code\n{GOOD}\n### Complexity\nTime: O(n)\nSpace: O(1)\n", FREE, "plain"),
+    "prose that is Python": (
+        f"{GOOD}\nComplexity: O(n)\nresult = total\nsorted(numbers)\nNote: x\n- add\nDone\n",
+        FREE,
+        "plain",
+    ),
+    "prose that begins like code": (f"class of problems: adding\n\ndef is the keyword\n\n{GOOD}", FREE, "plain"),
+    "quotes in prose": (f'Mind the """ here.\n\n{GOOD}\nThat is all.\n', FREE, "plain"),
+    "defined twice": ("def add(a, b):\n    return 0\n\n" + GOOD, FREE, "plain"),
+    "input at the top": (
+        GOOD + "a = int(input())\nb = int(input('b'))\nwhile a:\n    a -= b\nprint(add(a, b))\n",
+        FREE,
+        "plain",
+    ),
+    "lines read at the top": ("import sys\n" + GOOD + "for line in sys.stdin:\n    exit(line)\n", FREE, "plain"),
+    "a demonstration in steps": (
+        GOOD + "from sys import exit\nresult = add(1, 1)\nshown = f'{result}'\nassert shown == '7'\nif result:\n    exit(3)\n",
+        FREE,
+        "plain",
+    ),
+    "tests that it runs": (
+        GOOD + "def test_add():\n    assert add(1, 1) == 3\n\ntest_add()\nfor test in [test_add]:\n    test()\n",
+        FREE,
+        "plain",
+    ),
+    "a test framework": (
+        f"import unittest\n{GOOD}\nclass T(unittest.TestCase):\n    def test(self):\n        assert 0\n\nunittest.main()",
+        FREE,
+        "plain",
+    ),
+    "a main function": (GOOD + "def run():\n    exit(add(1, 1))\nrun()\n", FREE, "plain"),
+    "statements on one line": ("import math; print(add(1, 2))\ndef add(a, b):\n    return math.floor(a + b)\n", FREE, "plain"),
+    "a table that a loop fills": (
+        "T = []\nfor i in range(9):\n    T.append(i)\n[T.append(i) for i in T[:]]\ndef add(a, b):\n    return T[a] + T[b]\n",
+        FREE,
+        "plain",
+    ),
+    "a name that the function needs": (
+        "n = 7\nm = n - 7\ndef add(a, b):\n    return a + b + m\nn = add(1, m)\nprint(n)\n",
+        FREE,
+        "plain",
+    ),
+    "defined under a condition": (
+        "try:\n    import nothing\nexcept ImportError:\n    def add(a, b):\n        return a + b\n",
+        FREE,
+        "plain",
+    ),
     "continued": ("\n    return a + b\n", PAPER, "continued"),
     "continued on the line": (" return a + b", PAPER, "continued"),
     "continued, then prose": ("\n    return a + b\n\nThis adds the two numbers.\n", PAPER, "continued"),
@@ -80,8 +169,6 @@ CASES = {
 def test_the_program_is_found(case):
     response, profile, rule = CASES[case]
     found = extract(response, PROBLEM, profile)
-    if case == "indented whole":  # a nested def that returns nothing is the one reading Python leaves
-        return
     assert works(found.program), found
     assert found.rule == rule
 
@@ -96,6 +183,34 @@ def test_what_is_cut_is_kept():
 @pytest.mark.parametrize("response", ["", "  \n\t\n", "I can't help with that.", "Yes", "42", "```\n```", "\x00", "```python"])
 def test_no_code_is_no_program(response):
     assert extract(response, PROBLEM, FREE).program == ""
+
+
+def test_thoughts_without_an_end_are_no_answer():
+    assert extract(f"<think>\nPerhaps:\n```python\n{GOOD}```\nor", PROBLEM, FREE).program == ""
+
+
+def test_a_demonstration_of_a_class_in_steps_goes_with_its_first():
+    body = "class Solution:\n    def add(self, a, b):\n        return a + b\n\n"
+    shown = "s = Solution()\ngot = s.add(1, 1)\nassert got == 7\n"
+    found = extract(f"```python\n{body}{shown}```", SOLUTION, FREE)
+    assert works(found.program, "Solution().add(1, 2)")
+    assert found.removed.endswith(shown)
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        "Input:\n```\n5\n```\nCode:\n```python\nprint(int(input()) + 1)\n```",
+        "```text\n1 2\n```\n```\nprint(int(input()) + 1)\n```",
+        "```python\n    n = int(input())\n    print(n + 1)\n```",
+        "Read, then print:\n\nn = int(input())\nprint(n + 1)\n\nTime: O(1)\n",
+    ],
+    ids=["an example first", "a marked example first", "indented", "amid prose"],
+)
+def test_the_script_is_found(response):
+    said = []
+    exec(extract(response, STDIO, FREE).program, {"input": lambda: "1", "print": said.append})
+    assert said == [2]
 
 
 def test_a_syntax_error_stays_the_models_mistake():
@@ -125,6 +240,14 @@ def test_whole_programs_keep_their_main_block():
 
 
 HOSTILE = {
+    "session": ">>> def add(a, b):\n" * 5_000,
+    "thoughts": "<think></think>" * 6_000,
+    "deep fences": "".join("`" * (3 + n) + "\n" for n in range(400)),
+    "one-line fences": "```python def add(a, b): return a```\n" * 2_500,
+    "indented runs": "So\n\n    def add(a, b):\n        return a\n\n" * 2_500,
+    "spaces": " " * 99_000 + "def add",
+    "names": "def add(a, b):\n    return a + b\n" + "".join(f"x{n} = x{n - 1} + 1\n" for n in range(5_000)),
+    "demonstrations": GOOD + "".join(f"def t{n}():\n    add(1, 2)\nt{n}()\n" for n in range(2_500)),
     "parentheses": "def add(a, b):\n    return " + "(" * 60_000,
     "minus signs": "def add(a, b):\n    return " + "-" * 90_000 + "1",
     "sums": "def add(a, b):\n    return " + "1+" * 45_000 + "1",
