@@ -4,7 +4,10 @@ import json
 import logging
 import socket
 import time
+from email.utils import formatdate
 
+import httpx
+import openai
 import pytest
 from endpoint import answer, endpoint, error
 
@@ -86,6 +89,49 @@ def test_a_storm_of_429_is_waited_out():
     assert len(seen) > 12
 
 
+def test_waiting_in_line_is_no_failure_while_others_get_through():
+    """One request each 20 ms, eight at once: most are refused far more often than `retries` allows."""
+    last = [0.0]
+
+    def behave(number, body):
+        now = time.monotonic()
+        if now - last[0] < 0.02:
+            return error(429, "slow down", headers={"Retry-After": "0.005"})
+        last[0] = now
+        return answer()
+
+    with endpoint(behave) as (url, seen):
+        assert len(ask(url, retries=1, concurrency=12)) == 12
+    assert len(seen) > 24
+
+
+def test_a_storm_that_never_ends_is_given_up():
+    with endpoint(lambda number, body: error(429, "slow down")) as (url, seen):
+        with pytest.raises(InfrastructureError, match="none was answered; the last: too many requests"):
+            ask(url, retries=2)
+    assert len(seen) <= 12 * 3
+
+
+@pytest.mark.parametrize(
+    ("header", "least", "most"),
+    [
+        ("2", 2, 2),
+        ("0.5", 0.5, 0.5),
+        ("9999", 60, 60),
+        ("date", 5, 10),
+        ("yesterday", 0, 0),
+        ("soon", 0.3, 0.7),
+        ("", 0.3, 0.7),
+    ],
+)
+def test_the_server_says_how_long_to_wait(monkeypatch, header, least, most):
+    monkeypatch.setattr(patience, "LONGEST_PAUSE", 60.0)
+    moments = {"date": time.time() + 10, "yesterday": time.time() - 86_400}
+    said = formatdate(moments[header], usegmt=True) if header in moments else header
+    refusal = httpx.Response(429, headers={"retry-after": said}, request=httpx.Request("POST", "http://x"))
+    assert least <= patience.pause(openai.RateLimitError("no", response=refusal, body=None), 0) <= most
+
+
 def test_everybody_waits_after_a_429():
     def behave(number, body):
         return error(429, "slow down", headers={"Retry-After": "0.6"}) if number == 0 else answer()
@@ -115,6 +161,70 @@ def test_a_server_that_never_answers_well_is_named_and_given_up(reply, reason):
     with endpoint(lambda number, body: reply) as (url, _), pytest.raises(InfrastructureError, match=reason) as caught:
         ask(url, retries=1)
     assert url in str(caught.value)
+
+
+@pytest.mark.parametrize("status", [400, 404, 500])
+def test_a_server_that_repeats_the_key_does_not_get_it_into_messages(status, caplog):
+    def behave(number, body):
+        return answer() if number == 0 else error(status, "bad header Authorization: Bearer secret-key " + "x" * 300)
+
+    with endpoint(behave) as (url, _), caplog.at_level(logging.DEBUG, logger="rrtf"):
+        with pytest.raises(InfrastructureError, match=r"Bearer \(hidden\)") as caught:
+            ask(url, retries=0, concurrency=1)
+    assert "secret-key" not in str(caught.value) + caplog.text
+
+
+@pytest.mark.parametrize("key", ["secret-key\n", " secret-key "])
+def test_a_key_out_of_a_file_loses_its_line_break(monkeypatch, key):
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    with endpoint(lambda number, body: answer()) as (url, seen):
+        ask(url, problems=PROBLEMS[:1])
+    assert seen[0][2]["authorization"] == "Bearer secret-key"
+
+
+def test_a_key_that_no_header_can_hold_is_refused_without_being_shown(monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "secret\nkey-\u2019")
+    with pytest.raises(ConfigurationError, match="OPENAI_API_KEY: holds") as caught:
+        ask("http://127.0.0.1:9/v1")
+    assert "secret" not in str(caught.value)
+
+
+def test_thoughts_are_no_answer_and_without_one_the_answer_is_empty():
+    """A reasoning model's thoughts come in a field of their own; with its tokens spent on them nothing else comes."""
+
+    def behave(number, body):
+        spent = "Add 3." in body["messages"][-1]["content"]
+        reply = answer(
+            None if spent else "```python\ndef add(a, b):\n    return a + b\n```", finish="length" if spent else "stop"
+        )
+        reply["choices"][0]["message"]["reasoning_content"] = "def add(a, b):\n    return 0"
+        return reply
+
+    notes = []
+    with endpoint(behave) as (url, seen):
+        rows = ask(url, progress=lambda done, total, note: notes.append(note))
+    assert len(rows) == len(seen) == 12
+    assert {(row.program, row.finish, row.tokens) for row in rows if row.task_id == "p/3"} == {("", "length", 5)}
+    assert all("return a + b" in row.program for row in rows if row.task_id != "p/3")
+    assert notes[-1].startswith("120 tokens in, 60 out")
+
+
+def test_what_an_unusable_answer_cost_is_counted():
+    notes = []
+    with endpoint(lambda number, body: answer("" if number == 0 else "x")) as (url, _):
+        ask(url, problems=PROBLEMS[:1], progress=lambda done, total, note: notes.append(note))
+    assert notes[-1] == "30 tokens in, 15 out, 1 tried again"
+
+
+def test_a_model_that_wants_the_newer_name_of_the_token_limit_gets_it():
+    def behave(number, body):
+        if "max_tokens" in body:
+            return error(400, "Unsupported parameter: 'max_tokens' is not supported. Use 'max_completion_tokens' instead.")
+        return answer()
+
+    with endpoint(behave) as (url, seen):
+        assert len(ask(url, retries=0)) == 12
+    assert [body["max_completion_tokens"] for _, body, _ in seen if "max_tokens" not in body] == [256] * 12
 
 
 def test_one_bad_request_is_an_error_that_keeps_the_rest(tmp_path):
@@ -173,12 +283,27 @@ def test_what_no_waiting_mends_stops_at_once(status, code, reason):
     assert len(seen) == 1
 
 
-def test_a_prompt_beyond_the_servers_context_is_an_empty_answer(caplog):
-    message = "This model's maximum context length is 10 tokens"
-    with endpoint(lambda number, body: error(400, message)) as (url, _), caplog.at_level(logging.WARNING):
-        rows = ask(url)
+@pytest.mark.parametrize(
+    ("status", "message"),
+    [
+        (400, "This model's maximum context length is 10 tokens. However, you requested 20 tokens"),
+        (400, "'max_tokens' or 'max_completion_tokens' is too large: 512. This model's maximum context length is 256 tokens"),
+        (400, "the request exceeds the available context size. try increasing the context size or enable context shift"),
+        (500, "the request exceeds the available context size"),
+        (400, "prompt is too long: 213462 tokens > 200000 maximum"),
+        (400, "The input token count (1200000) exceeds the maximum number of tokens allowed (1048576)."),
+        (422, "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 2048. Given: 2100"),
+        (400, "The input (4000 tokens) is longer than the model's context length (2048 tokens)."),
+        (400, "Please reduce the length of the messages or completion."),
+        (413, "Request entity too large"),
+    ],
+)
+def test_a_prompt_beyond_the_servers_context_is_an_empty_answer(caplog, status, message):
+    with endpoint(lambda number, body: error(status, message)) as (url, seen), caplog.at_level(logging.WARNING):
+        rows = ask(url, problems=PROBLEMS[:2])
     assert {(row.finish, row.program) for row in rows} == {("too_long", "")}
-    assert "12 of 12 prompts are longer" in caplog.text
+    assert "4 of 4 prompts are longer" in caplog.text
+    assert len(seen) == 4
 
 
 def test_a_dead_address_is_given_up_soon():

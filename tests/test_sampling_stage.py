@@ -135,6 +135,26 @@ def test_a_tokenizer_without_chat_template_is_refused_for_chats_only(tmp_path):
     assert all(row.program.startswith("def add(a, b):") or not row.response.strip() for row in rows)
 
 
+def test_a_template_that_tells_the_date_gives_the_same_prompt_tomorrow(tmp_path):
+    dated = save(tmp_path, template="{{ strftime_now('%d %b %Y') }}: {% for m in messages %}{{ m.content }}{% endfor %}")
+    assert student_prompts(PROBLEMS[:1], HuggingFace(checkpoint=str(dated)))["p/0"].startswith("26 Jul 2024: ")
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{% if messages[0].role == 'system' %}{{ raise_exception('no system role') }}{% endif %}x",
+        "{{ messages[0]",
+        "{{ no() }}",
+    ],
+    ids=["no system role", "half a template", "unknown function"],
+)
+def test_a_template_that_refuses_the_messages_is_a_mistake_in_words(tmp_path, template):
+    source = HuggingFace(checkpoint=str(save(tmp_path, template=template)), profile=Profile(system="Be brief."))
+    with pytest.raises(ConfigurationError, match="chat template refuses the messages"):
+        list(sample(PROBLEMS, source, DECODING, name="tiny", role=Role.student))
+
+
 def test_a_prompt_beyond_the_context_is_an_answer_and_is_told(folder, caplog):
     with caplog.at_level(logging.WARNING):
         rows = draw(folder, [problem(0, words="many words " * 300), PROBLEMS[1]])

@@ -3,10 +3,15 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jinja2
 from transformers import AutoTokenizer
 
 from rrtf.errors import ConfigurationError, UserError
 from rrtf.profiles import Prompt
+
+# templates that tell the date (Llama 3.2's, SmolLM3's) get this one, Llama's own where it knows none: with the true one a
+# prompt would be another tomorrow, and every answer would be drawn again
+_FIXED_DATE = '{% macro strftime_now(format) %}{{ {"%Y-%m-%d": "2024-07-26"}.get(format, "26 Jul 2024") }}{% endmacro %}'
 
 
 class Writer:
@@ -24,7 +29,7 @@ class Writer:
         self.beginning = _beginning(self.tokenizer)
 
     def text(self, prompt: Prompt) -> str:
-        """The text of a prompt. Raises ConfigurationError for a chat prompt where there is no chat template."""
+        """The text of a prompt. Raises ConfigurationError for a chat prompt that there is no chat template for."""
         if not prompt.messages:
             return self.beginning + prompt.text + prompt.prefill
         if not self.tokenizer.chat_template:
@@ -32,7 +37,16 @@ class Writer:
                 ["profile.style: chat, but the tokenizer has no chat template; choose paper, starcoder, wizardcoder or plain"]
             )
         messages = [message._asdict() for message in prompt.messages]
-        rendered = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        try:
+            template = self.tokenizer.get_chat_template()
+            rendered = self.tokenizer.apply_chat_template(
+                messages,
+                tokenize=False,
+                add_generation_prompt=True,
+                chat_template=_FIXED_DATE + template if "strftime_now" in template else template,
+            )
+        except jinja2.TemplateError as error:
+            raise ConfigurationError([f"profile: the tokenizer's chat template refuses the messages: {error}"]) from None
         return str(rendered) + prompt.prefill
 
     def ids(self, text: str) -> list[int]:

@@ -28,6 +28,11 @@ for chatty in ("httpx", "httpx2", "openai"):
 # OpenAI's protocol takes at most four; an answer is cut at all of them here
 MOST_STOPS = 4
 
+SHORTEST_SECRET = 8
+
+# failures in which nothing came back at all
+_SILENCE = (openai.APIConnectionError, asyncio.TimeoutError)
+
 
 class ChatText:
     """An account of a chat prompt in words; what a server's own template makes of it is not known here."""
@@ -79,6 +84,10 @@ class OpenAIGenerator:
         self.answered = 0
         self.lost_before_answer = 0
         self.key = _key(source)
+        # what servers are told in the place of a key ("EMPTY", "none") is shorter, and no secret
+        self.secret = self.key if source.key_variable and len(self.key) >= SHORTEST_SECRET else ""
+        # what the token limit is called; OpenAI's reasoning models know the newer name only, and other servers the older
+        self.limit = "max_tokens"
 
     def note(self) -> str:
         """See Generator."""
@@ -131,27 +140,34 @@ class OpenAIGenerator:
 
     async def _patiently(self, client: openai.AsyncOpenAI, request: Request, limiter: Limiter) -> Response | Skip:
         """One request, tried again while that may help."""
-        for attempt in range(self.source.retries + 1):
+        failures = 0
+        while True:
+            answered, limit = self.answered, self.limit
             await limiter.wait()
             try:
                 # the client's own time-out counts between two bytes; a server that drips for ever is cut off by this one
                 answer = await asyncio.wait_for(self._ask(client, request), timeout=self.source.timeout)
             except (openai.OpenAIError, asyncio.TimeoutError, ValueError) as error:
-                verdict = judge_failure(error)
+                verdict = judge_failure(error, secret=self.secret)
                 if verdict.finish:
                     return Response(request.key, "", 0, verdict.finish)
                 if verdict.fatal:
                     raise InfrastructureError(f"{self._place()}: {verdict.reason}") from None
-                unheard = not self.answered and attempt >= 2 and isinstance(error, openai.APIConnectionError)
-                if attempt == self.source.retries or not verdict.again or unheard:
+                if limit == "max_tokens" and "max_completion_tokens" in str(error):
+                    self.limit = "max_completion_tokens"
+                    continue
+                # while others get through, the server is busy and not broken, and waiting in line is no failure
+                failures += not (verdict.crowded and self.answered > answered)
+                unheard = not self.answered and failures > 2 and isinstance(error, _SILENCE)
+                if failures > self.source.retries or not verdict.again or unheard:
                     return self._lost(request, verdict)
                 self.usage.retried += 1
-                limiter.hold(pause(error, attempt) if verdict.crowded else 0.0)
-                await asyncio.sleep(pause(error, attempt))
+                wait = pause(error, failures)
+                limiter.hold(wait if verdict.crowded else 0.0)
+                await asyncio.sleep(wait)
             else:
                 self.answered += 1
                 return answer
-        raise AssertionError("the loop returns")
 
     def _lost(self, request: Request, verdict: Verdict) -> Skip:
         """Give a request up; give the endpoint up if it has never answered."""
@@ -170,7 +186,6 @@ class OpenAIGenerator:
             "model": self.source.model,
             "temperature": request.temperature,
             "top_p": self.decoding.top_p,
-            "max_tokens": self.decoding.max_new_tokens,
             "seed": request.seed,
         }
         if request.stop:
@@ -179,33 +194,41 @@ class OpenAIGenerator:
             shared["extra_body"] = {"top_k": self.decoding.top_k}  # not OpenAI's, but vLLM's and llama.cpp's
         if request.prompt.messages:
             messages: Any = [message._asdict() for message in request.prompt.messages]
-            chat = await client.chat.completions.create(messages=messages, **shared)
-            choice = _only(chat)
-            text = choice.message.content if choice.message else None
+            shared[self.limit] = self.decoding.max_new_tokens
+            answer: Any = await client.chat.completions.create(messages=messages, **shared)
         else:
-            plain = await client.completions.create(prompt=request.text, **shared)
-            choice = _only(plain)
-            text = choice.text
-        if not isinstance(text, str) or not text:
-            raise ValueError("an empty response")
-        usage = (chat if request.prompt.messages else plain).usage
-        self.usage.add(usage)
-        finish = "length" if choice.finish_reason == "length" else "stop"
+            shared["max_tokens"] = self.decoding.max_new_tokens
+            answer = await client.completions.create(prompt=request.text, **shared)
+        usage = getattr(answer, "usage", None)
+        self.usage.add(usage)  # before anything is refused: it is paid
+        text, finish = _text(answer, chat=bool(request.prompt.messages))
         return Response(request.key, cut(text, request.stop), getattr(usage, "completion_tokens", None) or 0, finish)
 
 
-def _only(answer: Any) -> Any:
-    """The first choice of an answer; servers have been seen to send text, nothing, or an empty list."""
+def _text(answer: Any, *, chat: bool) -> tuple[str, str]:
+    """The text of an answer and how it ended. Raises ValueError for one that holds nothing.
+
+    Servers have been seen to send text, nothing, or an empty list. A reasoning model that spent all its tokens on thoughts
+    has answered, with nothing; the thoughts, in fields of their own, are no part of the answer.
+    """
     choices = getattr(answer, "choices", None)
     if not choices:
         raise ValueError("a response without choices")
-    return choices[0]
+    text = getattr(getattr(choices[0], "message", None), "content", None) if chat else getattr(choices[0], "text", None)
+    ended = getattr(choices[0], "finish_reason", None)
+    if not isinstance(text, str) or not text:
+        if ended == "length":
+            return "", "length"
+        raise ValueError("an empty response" + (f", ended by {ended}" if ended not in (None, "stop") else ""))
+    return text, "length" if ended == "length" else "stop"
 
 
 def _key(source: OpenAICompatible) -> str:
     if not source.key_variable:
         return "none"  # the client insists on one; a server that wants none ignores it
-    key = os.environ.get(source.key_variable, "")
+    key = os.environ.get(source.key_variable, "").strip()
+    if not (key.isascii() and key.isprintable()):
+        raise ConfigurationError([f"{source.key_variable}: holds a line break or a letter that no key has"])
     if not key:
         raise ConfigurationError(
             [

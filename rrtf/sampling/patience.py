@@ -4,11 +4,19 @@ import asyncio
 import random
 import re
 import time
+from email.utils import parsedate_to_datetime
 from typing import NamedTuple
 
 import openai
 
 LONGEST_PAUSE = 60.0
+
+# how servers say that a prompt does not fit: OpenAI's words (and vLLM's, SGLang's), llama.cpp's, Gemini's, TGI's
+_TOO_LONG = re.compile(
+    r"context.{0,40}(?:length|window|size)|maximum context|(?:prompt|input|request|message)\w*.{0,40}too (?:long|large)"
+    r"|exceeds the maximum number of tokens|`inputs` tokens|reduce the length of the messages",
+    re.IGNORECASE | re.DOTALL,
+)
 
 
 class Verdict(NamedTuple):
@@ -24,12 +32,12 @@ class Verdict(NamedTuple):
     finish: str = ""
 
 
-def judge_failure(error: BaseException) -> Verdict:
-    """What an error of the client means."""
+def judge_failure(error: BaseException, *, secret: str = "") -> Verdict:
+    """What an error of the client means; `secret` is left out of what a server says, which may repeat it."""
     if isinstance(error, (openai.AuthenticationError, openai.PermissionDeniedError)):
         return Verdict(f"the key is refused (status {error.status_code})", fatal=True)
     if isinstance(error, openai.NotFoundError):
-        return Verdict("no such model or address (status 404)", fatal=True)
+        return Verdict(f"no such model or address (status 404): {_said(error, secret)}", fatal=True)
     if isinstance(error, openai.RateLimitError):
         if "insufficient_quota" in str(error):
             return Verdict("the account has no credit left (insufficient_quota)", fatal=True)
@@ -37,27 +45,43 @@ def judge_failure(error: BaseException) -> Verdict:
     if isinstance(error, (openai.APITimeoutError, asyncio.TimeoutError)):
         return Verdict("no answer in time", again=True)
     if isinstance(error, openai.APIStatusError):
-        return _status(error)
+        return _status(error, secret)
     if isinstance(error, openai.APIConnectionError):
         return Verdict("no connection", again=True)
-    return Verdict(f"unreadable answer ({str(error)[:80] or type(error).__name__})", again=True)
+    return Verdict(f"unreadable answer ({_said(error, secret) or type(error).__name__})", again=True)
 
 
-def _status(error: openai.APIStatusError) -> Verdict:
-    text = str(error.message)[:200]
-    if error.status_code in (400, 413, 422) and re.search(r"context.{0,40}(length|window)|maximum context|too long", text):
-        return Verdict(text, finish="too_long")
+def _status(error: openai.APIStatusError, secret: str) -> Verdict:
+    said = _said(error, secret)
+    if error.status_code in (400, 413, 422, 500) and _TOO_LONG.search(str(error.message)):
+        return Verdict(said, finish="too_long")
     again = error.status_code >= 500 or error.status_code in (408, 409)
-    return Verdict(f"status {error.status_code}: {text}", again=again)
+    return Verdict(f"status {error.status_code}: {said}", again=again)
+
+
+def _said(error: BaseException, secret: str) -> str:
+    """What an error says, on one line and not too much of it."""
+    text = " ".join(str(error).split())
+    return (text.replace(secret, "(hidden)") if secret else text)[:200]
 
 
 def pause(error: BaseException, attempt: int) -> float:
     """Seconds before the next try: what the server asks for, else twice as long each time, with some chance in it."""
     response = getattr(error, "response", None)
-    asked = response.headers.get("retry-after", "") if response is not None else ""
-    if re.fullmatch(r"\d+(\.\d+)?", asked):
-        return min(float(asked), LONGEST_PAUSE)
+    asked = _asked(response.headers.get("retry-after", "")) if response is not None else None
+    if asked is not None:
+        return min(max(asked, 0.0), LONGEST_PAUSE)
     return min(0.5 * 2.0**attempt, LONGEST_PAUSE) * random.uniform(0.75, 1.25)
+
+
+def _asked(header: str) -> float | None:
+    """The seconds in a Retry-After header, which may name them or a moment."""
+    if re.fullmatch(r"\d+(\.\d+)?", header):
+        return float(header)
+    try:
+        return parsedate_to_datetime(header).timestamp() - time.time()
+    except ValueError:
+        return None
 
 
 class Limiter:
