@@ -1,7 +1,9 @@
 """The command `rrtf`: Hydra composes the configuration, the pipeline runs it, a sweeper gets the score."""
 
+import argparse
 import sys
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import hydra
@@ -31,14 +33,17 @@ OPENING = {"experiment", "scale", "debug", "teachers", "student", "benchmarks", 
 OPENING |= {"evolve", "clean", "decontaminate", "test_votes", "writer"}
 
 
-def override_mistakes(overrides: list[str]) -> list[str]:
-    """What is wrong with each override on its own, so that one run names them all; sweeps are tried value by value."""
+def override_mistakes(overrides: list[str], *, places: Sequence[str] = ()) -> list[str]:
+    """What is wrong with each override on its own, so that one run names them all; sweeps are tried value by value.
+
+    `places` are overrides of Hydra's that say where else options lie.
+    """
     parser = OverridesParser.create()
     single: list[str] = []
     for text in overrides:
         parsed = parser.parse_override(text)
         single += [f"{parsed.key_or_group}={choice}" for choice in _values(parsed)] or [text]
-    groups = [text for text in single if text.split("=")[0].lstrip("+~") in OPENING]
+    groups = [*places, *(text for text in single if text.split("=")[0].lstrip("+~") in OPENING)]
     found: dict[str, None] = {}
     for text in single:
         try:
@@ -65,8 +70,17 @@ def check_overrides(arguments: list[str]) -> None:
     overrides = [text for text in arguments if not text.startswith("-") and "=" in text]
     if any(text.startswith("hydra") for text in overrides):
         overrides = [text for text in overrides if not text.startswith("hydra")]
-    if found := override_mistakes(overrides):
+    if found := override_mistakes(overrides, places=_places(arguments)):
         raise ConfigurationError(found)
+
+
+def _places(arguments: list[str]) -> list[str]:
+    """Where the user's own options lie: Hydra's --config-dir and hydra.searchpath, as overrides."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--config-dir", "-cd")
+    folder = parser.parse_known_args(arguments)[0].config_dir
+    own = [f"hydra.searchpath=['file://{Path(folder).resolve()}']"] if folder else []
+    return own + [text for text in arguments if text.startswith("hydra.searchpath=")]
 
 
 @hydra.main(**CONFIG)

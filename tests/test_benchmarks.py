@@ -7,11 +7,13 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 from report_samples import judged, problems
 
-from rrtf.errors import InfrastructureError, MissingDataError, UserError
+from rrtf.__main__ import check_overrides
+from rrtf.errors import ConfigurationError, InfrastructureError, MissingDataError, UserError
 from rrtf.evaluation.benchmarks import by_task, score, values
 from rrtf.evaluation.settings import Benchmark, Protocol, ProtocolKind
 from rrtf.problems.load import load
 from rrtf.records import Outcome, TestKind
+from rrtf.settings import build, register
 
 CONF = Path(__file__).parents[1] / "conf"
 NAMES = sorted(path.stem for path in (CONF / "benchmarks").glob("*.yaml"))
@@ -116,6 +118,26 @@ def test_a_user_adds_a_benchmark_with_a_jsonl_file_alone(tmp_path):
         "benchmarks.builtin_heldout.problems.split=''",
     )
     assert [p.task_id for p in load(built.problems)] == [f"set/{i}" for i in range(5)]
+
+
+def test_a_user_adds_a_benchmark_with_one_yaml_and_one_jsonl_in_a_folder_of_their_own(tmp_path):
+    """Through the checks that `rrtf` makes before Hydra: an installed package's own folder is no place for a user's files."""
+    from rrtf.store import write_records
+
+    write_records(tmp_path / "mine.jsonl", problems(5))
+    (tmp_path / "benchmarks").mkdir()
+    chosen = f"problems: {{source: file, path: {tmp_path}/mine.jsonl}}"
+    yaml = f"defaults: [/benchmark@mine: benchmark_schema, _self_]\nmine: {{{chosen}}}\n"
+    (tmp_path / "benchmarks" / "mine.yaml").write_text(yaml)
+    register()
+    chosen = ["benchmarks=[mine]", "benchmarks.mine.problems.limit=3"]
+    for where in (["--config-dir", str(tmp_path)], [f"-cd={tmp_path}"], [f"hydra.searchpath=[file://{tmp_path}]"]):
+        check_overrides([*where, *chosen])
+        with pytest.raises(ConfigurationError, match="limits"):
+            check_overrides([*where, *chosen, "benchmarks.mine.problems.limits=3"])
+    with initialize_config_module("rrtf.conf", version_base="1.3"):
+        config = compose("config", [f"hydra.searchpath=[file://{tmp_path}]", *chosen, "run_dir=here"])
+    assert len(list(load(build(config).benchmarks["mine"].problems))) == 3
 
 
 @pytest.mark.parametrize(
