@@ -99,10 +99,22 @@ class _Reader:
         if bound & self._answer:
             return True
         if isinstance(node, (ast.Assign, ast.AnnAssign)):
+            if _owners(node) & self._answer:  # add.cache = {}
+                return True
             return not read & (self._answer | _READING) and (bool(bound & self._read) or not read & self._shown)
         called = node.value.func if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) else None
         shows = (called.id if isinstance(called, ast.Name) else getattr(called, "attr", "")) in _SHOWING
         return not (shows or "__name__" in read or read & self._shown)
+
+
+def _owners(node: ast.Assign | ast.AnnAssign) -> set[str]:
+    """Names whose attributes or items an assignment sets."""
+    owners = list(node.targets if isinstance(node, ast.Assign) else [node.target])
+    for place, owner in enumerate(owners):
+        while isinstance(owner, (ast.Attribute, ast.Subscript)):
+            owner = owner.value
+        owners[place] = owner
+    return {owner.id for owner in owners if isinstance(owner, ast.Name)}
 
 
 def _read(node: ast.AST) -> set[str]:

@@ -146,6 +146,11 @@ CASES = {
         FREE,
         "plain",
     ),
+    "state kept on the function": (
+        "def add(a, b):\n    return a + b + add.x[0]\n\nadd.x = [1]\nadd.x[0] = 0\n",
+        FREE,
+        "plain",
+    ),
     "defined under a condition": (
         "try:\n    import nothing\nexcept ImportError:\n    def add(a, b):\n        return a + b\n",
         FREE,
