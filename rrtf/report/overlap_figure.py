@@ -79,9 +79,11 @@ def overlap_bars(solved: Mapping[str, set[str]], *, problems: int, title: str = 
     filled = sorted(((n, pattern) for pattern, n in regions(solved).items() if n), key=lambda item: (-item[0], item[1]))[:most]
     nobody = problems - len(set().union(*solved.values()))
     columns = [*filled, (nobody, (False,) * len(solved))]
-    figure = canvas(max(5.0, 1.8 + 0.5 * len(columns)), 3.2 + 0.3 * len(solved))
+    longest = max(map(len, solved)) + len(" (000)")
+    width = max(5.0, 0.8 + 0.08 * longest + 0.5 * len(columns))
+    figure = canvas(width, 3.4 + 0.3 * len(solved), title=title or "problems by who solves them")
     bars, dots = figure.subplots(2, 1, sharex=True, height_ratios=(3, max(1.0, 0.45 * len(solved))))
-    tidy(bars, title=title or "problems by who solves them", y="problems")
+    tidy(bars, y="problems")
     bars.bar(range(len(columns)), [n for n, _ in columns], color=["#444444"] * len(filled) + ["#C8C8C8"], width=0.65)
     for index, (n, _) in enumerate(columns):
         bars.text(index, n, str(n), ha="center", va="bottom", fontsize=8.5, color=INK)

@@ -140,10 +140,18 @@ def runs_table(rows: Sequence[RunRow], *, benchmark: str, k: int = 1) -> Table:
     """Several runs on one benchmark: a line each, a column a model."""
     models = list(dict.fromkeys(s.model for row in rows for s in row.scores if s.benchmark == benchmark and s.k == k))
     table = _table(f"{escape(benchmark)} pass@{k}, % [95 % interval]", "run", "seed", *models, "difference", "p")
+    for column in table.columns:  # in a narrow window a run's title breaks before its numbers do
+        column.no_wrap = column is not table.columns[0]
     for row in rows:
         scores = [row.score(benchmark, model, k) for model in models]
         paired = [c for c in row.comparisons if (c.benchmark, c.k) == (benchmark, k) and c.second in models]
         difference = f"{100 * paired[-1].effect:+.1f}" if paired else "-"
         cells = [percent(score) if score else "not run" for score in scores]
-        table.add_row(escape(row.title), str(row.seed), *cells, difference, f"{paired[-1].p:.2g}" if paired else "-")
+        table.add_row(
+            escape(row.title.replace(f" seed={row.seed}", "")),
+            str(row.seed),
+            *cells,
+            difference,
+            f"{paired[-1].p:.2g}" if paired else "-",
+        )
     return table
