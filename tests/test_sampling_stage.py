@@ -13,6 +13,8 @@ from tiny_models import save
 
 from rrtf.errors import ConfigurationError, DataError, MissingDataError
 from rrtf.profiles import Profile, Style
+from rrtf.quantize.convert import quantize
+from rrtf.quantize.settings import Method, Quantization
 from rrtf.records import Candidate, Problem, Role, TestKind, Tests
 from rrtf.sampling import settings as all_settings
 from rrtf.sampling.settings import (
@@ -207,6 +209,17 @@ def test_ctranslate2_answers_in_int8_like_the_model_it_came_from(folder, tmp_pat
     assert [row.response for row in found] == [row.response for row in plain]
     warm = list(sample(PROBLEMS, source, dataclasses.replace(greedy, n=3, temperatures=[1.0]), name="ct2", role=Role.teacher))
     assert len({row.response for row in warm}) > 3
+
+
+def test_a_students_folder_in_ctranslate2s_format_is_answered_by_ctranslate2(folder, tmp_path, monkeypatch):
+    """`student.checkpoint` takes every format, so the command that evaluates a checkpoint is the same for all."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    small = quantize(folder, Quantization(method=Method.ct2_float32), out=tmp_path / "small")
+    greedy = Decoding(n=1, temperatures=[0.0], max_new_tokens=8)
+    assert [row.response for row in draw(small, decoding=greedy)] == [row.response for row in draw(folder, decoding=greedy)]
+    assert student_prompts(PROBLEMS, HuggingFace(checkpoint=str(small))) == student_prompts(
+        PROBLEMS, HuggingFace(checkpoint=str(folder))
+    )
 
 
 def test_vllm_says_how_to_get_it(folder):

@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-from rrtf.checkpoints import Checkpoint, resolve
+from rrtf.checkpoints import Checkpoint, is_ctranslate2, resolve
 from rrtf.profiles import Prompt
 from rrtf.sampling.generator import Generator
 from rrtf.sampling.settings import (
@@ -70,9 +70,17 @@ def engine(source: Source, decoding: Decoding) -> Engine:
     """The engine of a source that generates."""
     if isinstance(source, LocalModel):
         found = _checkpoint(source.checkpoint)
+        if isinstance(source, HuggingFace) and is_ctranslate2(found.path):
+            source = _converted(source)
         return Engine(source, decoding, found.digest, _answer_settings(source), found.path)
     assert isinstance(source, OpenAICompatible)
     return Engine(source, decoding, digest([source.base_url, source.model]), _answer_settings(source), Path())
+
+
+def _converted(source: HuggingFace) -> CTranslate2:
+    """Who answers for a folder that is in CTranslate2's format already, whatever source it was named in."""
+    own = {"profile": source.profile, "decoding": source.decoding, "device": source.device}
+    return CTranslate2(checkpoint=source.checkpoint, compute_type="default", **own)  # type: ignore[arg-type]
 
 
 def identity(source: Source) -> dict[str, Any]:

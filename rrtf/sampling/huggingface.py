@@ -30,13 +30,12 @@ class HuggingFaceGenerator:
         ends = limits(self.writer.tokenizer, config, self.model.generation_config)
         self.start = time.monotonic()
         self.decoder: Loop | Generate
-        if decoding.num_beams > 1 or not plain_attention(config):
+        if decoding.num_beams > 1 or not (plain_attention(config) and self.model._supports_attention_backend):
             self.decoder = Generate(self.model, self.writer, ends, decoding, rows=source.rows)
             return
-        if device.type == "cpu":
-            use_decoding_attention(self.model)
-            if fast_bfloat16():
-                pack(self.model, rows=source.rows)
+        use_decoding_attention(self.model)
+        if device.type == "cpu" and fast_bfloat16():
+            pack(self.model, rows=source.rows)
         most = decoding.max_new_tokens
         shape = Shape(decoding.top_p, decoding.top_k, most, source.rows, source.cache_mb << 20)
         self.decoder = Loop(self.model, self.writer, ends, shape)
@@ -56,7 +55,7 @@ def load(path: Path, *, dtype: torch.dtype, device: torch.device) -> Any:
     transformers_logging.disable_progress_bar()
     try:
         model: Any = AutoModelForCausalLM.from_pretrained(path, dtype=dtype, use_safetensors=True, trust_remote_code=False)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, ImportError) as error:  # the last: a format whose package is not installed
         raise UserError(f"{path}: can't be loaded as a causal language model: {error}") from None
     return model.to(device).eval()
 
