@@ -19,12 +19,15 @@ from rich.console import Console
 from rich.markup import escape
 
 from rrtf.errors import ConfigurationError, InfrastructureError, UserError
+from rrtf.report.redact import secrets
+from rrtf.sampling.settings import names_variable
 from rrtf.settings import Settings, build, register
 from rrtf.store import digest
 from rrtf.sweep import ledger
 from rrtf.sweep.launching import launch_mistakes
 from rrtf.sweep.ledger import Point
 from rrtf.sweep.point import run_point
+from rrtf.training.launched import helps
 
 CONFIG = {"config_path": "pkg://rrtf.conf", "config_name": "config", "version_base": "1.3"}
 
@@ -65,9 +68,18 @@ def _values(parsed: Override) -> list[str]:
     return [str(value.start), str(value.end)] if isinstance(value, IntervalSweep) else []
 
 
+def key_mistakes(overrides: list[str]) -> list[str]:
+    """A sentence for each key that was given where the name of the variable that holds it belongs."""
+    pairs = (text.partition("=") for text in overrides)
+    wrong = [name for name, _, value in pairs if name.endswith("key_variable") and not names_variable(value.strip("'\""))]
+    return [f"{name}: looks like the key itself; put it into an environment variable, and its name here" for name in wrong]
+
+
 def check_overrides(arguments: list[str]) -> None:
     """Raise ConfigurationError with every override that can't be meant. Hydra itself would stop at the first."""
     overrides = [text for text in arguments if not text.startswith("-") and "=" in text]
+    if found := secrets(overrides) + key_mistakes(overrides):  # before anything is written, Hydra's own files among them
+        raise ConfigurationError(found)
     if any(text.startswith("hydra") for text in overrides):
         overrides = [text for text in overrides if not text.startswith("hydra")]
     if found := override_mistakes(overrides, places=_places(arguments)):
@@ -119,7 +131,8 @@ def sweep_point(config: DictConfig, chosen: HydraConf, console: Console) -> floa
         def work() -> float | None:
             return execute_run(settings, console, overrides=overrides)
 
-        if not settings.stages:  # only the plan is wanted, and that again each time
+        # only the plan is wanted, and that again each time; or this process trains along with the one that keeps the ledger
+        if not settings.stages or helps(settings.trainer):
             return work()
 
     point = Point(identity=identity, overrides=overrides, run_dir=str(config.run_dir))

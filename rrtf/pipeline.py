@@ -9,7 +9,7 @@ from rrtf.quantize_steps import agreed, measured, quantized
 from rrtf.records import Role
 from rrtf.settings import Settings
 from rrtf.steps import Evaluation, Model, Planner
-from rrtf.train_steps import SILENT, Log, after, each_epoch, trained
+from rrtf.train_steps import SILENT, Log, after, each_epoch, later, trained
 
 
 class Round(NamedTuple):
@@ -31,6 +31,11 @@ class Plan(NamedTuple):
     measured: Step | None
     agreements: list[Step]
 
+    @property
+    def judged(self) -> list[Step]:
+        """The judged answers to the training problems; teachers answer once and take part in every round."""
+        return list({step.key: step for turn in self.rounds for step in turn.judged.values()}.values())
+
 
 def plan(settings: Settings, *, log: Log = SILENT) -> Plan:
     """Every step of a run, nothing run yet. `log` gets each training step's numbers and answers while it trains."""
@@ -43,12 +48,12 @@ def plan(settings: Settings, *, log: Log = SILENT) -> Plan:
         name: planner.judged(problems, planner.answered(seeds, model, role=Role.teacher)) for name, model in models.items()
     }
     evaluations = [planner.evaluated(student, name, benchmark) for name, benchmark in settings.benchmarks.items()]
-    rounds = []
+    rounds: list[Round] = []
     for number in range(1, settings.rounds + 1):
         own = planner.answered(seeds, own_answers(settings) if number == 1 else student, role=Role.student)
         judged = {student.name: planner.judged(problems, own), **teachers}
         ranked = planner.ranked(problems, judged, student)
-        newest = trained(planner, ranked, student, number, log=log)
+        newest = trained(planner, ranked, student, number, log=later(log, [turn.trained for turn in rounds]))
         rounds.append(Round(number, judged, ranked, newest))
         epochs = each_epoch(student, newest, number, settings)
         student = after(student, newest, number, settings.rounds)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from rich.console import Console
 
 from rrtf.data_steps import reports
+from rrtf.errors import ConfigurationError
 from rrtf.evaluation.benchmarks import BenchmarkResult, by_task, score, values
 from rrtf.evaluation.comparison import compare
 from rrtf.evaluation.robustness import base_of, drop
@@ -37,8 +38,10 @@ from rrtf.report.score_figures import run_figure
 from rrtf.report.tables import final_table
 from rrtf.settings import Settings
 from rrtf.steps import Evaluation, Model
-from rrtf.store import digest, read_records
-from rrtf.train_steps import Log
+from rrtf.store import Store, digest, read_records
+from rrtf.together import leading, train_along
+from rrtf.train_steps import Log, last_step
+from rrtf.training.launched import helps, launch_mistakes
 
 
 class Result(NamedTuple):
@@ -50,19 +53,26 @@ class Result(NamedTuple):
 
 
 def execute_run(settings: Settings, console: Console, *, overrides: Sequence[str]) -> float | None:
-    """Run what is missing and report; returns the score a sweeper maximizes, or None where nothing was evaluated."""
+    """Run what is missing and report; returns the score a sweeper maximizes, or None where nothing was evaluated.
+
+    A process that was started only to train along (rrtf.together) does that and reports nothing.
+    """
     if not settings.stages:
         preview(settings, console)
+        return None
+    # reading problems costs nothing, so nobody has to name that stage
+    stages = {Stage.problems, *settings.stages}
+    if helps(settings.trainer):
+        train_along([turn.trained for turn in plan(settings).rounds if Stage.train in stages])
         return None
     if settings.quantize:
         refuse(checkpoint_of(Model("student", settings.student)), list(settings.quantize.values()))
     begin, started = time.monotonic(), datetime.now(timezone.utc)
-    # reading problems costs nothing, so nobody has to name that stage
-    stages = {Stage.problems, *settings.stages}
-    with open_logs(settings, overrides) as logs:
-        planned = feasible(plan(settings, log=Log(logs, logs.answers)), stages)
+    with leading(Store(Path(settings.store)), settings.trainer), open_logs(settings, overrides) as logs:
+        planned = feasible(plan(settings, log=Log(logs, logs.answers, logs.take)), stages)
         show(planned.steps, console, stages=stages)
         cached = {step.key for step in planned.steps if step.done}
+        refuse_alone(settings, planned, stages=stages)
         execute(planned.steps, console, stages=stages)
         row = dataclasses.replace(
             run_row(settings, planned, cached=cached),
@@ -74,6 +84,13 @@ def execute_run(settings: Settings, console: Console, *, overrides: Sequence[str
     console.print(final_table(row))
     console.print(f"table, picture, page and rows of this run: {settings.run_dir}", highlight=False)
     return objective(settings, row)
+
+
+def refuse_alone(settings: Settings, planned: Plan, *, stages: Collection[Stage]) -> None:
+    """Raise ConfigurationError, before hours of sampling, if training will need processes that were not started."""
+    trains = Stage.train in stages and not all(turn.trained.done for turn in planned.rounds)
+    if trains and (found := launch_mistakes(settings.trainer)):
+        raise ConfigurationError(found)
 
 
 def open_logs(settings: Settings, overrides: Sequence[str]) -> RunLogs:
@@ -108,7 +125,7 @@ def run_row(settings: Settings, planned: Plan, *, cached: Collection[str]) -> Ru
     """Everything a table, a figure or a reader needs of this run, but when it ran."""
     results = [_result(settings, evaluation) for evaluation in planned.evaluations if evaluation.judged.done]
     turns = [turn for turn in planned.rounds if turn.ranked.done]
-    judged = [row for turn in turns for step in turn.judged.values() for row in read_records(Judged, step.path)]
+    judged = [row for step in planned.judged if step.done for row in read_records(Judged, step.path)]
     code = commit()
     return RunRow(
         experiment=settings.name,
@@ -216,9 +233,11 @@ def report(settings: Settings, planned: Plan, row: RunRow, *, logs: RunLogs, cac
     if row.data:
         pictures["data"] = save(data_figure(row.data), folder / "data.png")
     write_page(folder / "page.html", sections(planned), title=row.title)
+    steps = 0
     for turn in planned.rounds:
         if turn.trained.key in cached:  # trained by an earlier run: its numbers belong to this one's logs too
-            logs.take(turn.trained.path / "metrics.jsonl")
+            logs.take(turn.trained.path / "metrics.jsonl", steps)
+        steps += last_step(turn.trained)
     judged = {name: section.judged for name, section in sections(planned).items()}
     logs.finish(row, judged=judged, pictures=pictures)
 
@@ -227,9 +246,9 @@ def sections(planned: Plan) -> dict[str, Section]:
     """What was judged, by the set of problems it belongs to: the training problems, and each benchmark."""
     judged: dict[str, list[Judged]] = {}
     problems = {"training": planned.problems}
-    for turn in planned.rounds:
-        done = [step for step in turn.judged.values() if step.done]
-        judged.setdefault("training", []).extend(row for step in done for row in read_records(Judged, step.path))
+    for step in planned.judged:
+        if step.done:
+            judged.setdefault("training", []).extend(read_records(Judged, step.path))
     for evaluation in planned.evaluations:
         if evaluation.judged.done:
             problems[evaluation.benchmark] = evaluation.problems

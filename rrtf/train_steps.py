@@ -1,21 +1,24 @@
 """The train stage as steps: groups in, a folder of checkpoints and training numbers out."""
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from rrtf.checkpoints import resolve
 from rrtf.errors import UserError
 from rrtf.plan import Stage, Step
 from rrtf.progress import Report
 from rrtf.records import Group
-from rrtf.report.metrics import Metrics
+from rrtf.report.metrics import Metrics, read_steps
 from rrtf.sampling.settings import LocalModel
 from rrtf.settings import Settings
 from rrtf.steps import Model, Planner
 from rrtf.store import digest, read_records
+from rrtf.together import announce
+from rrtf.training.launched import helps
 from rrtf.training.settings import Batching, Best
 
 # raise when training the same groups with the same settings would give other weights
@@ -23,44 +26,28 @@ TRAIN_VERSION = "1"
 
 
 class Log(NamedTuple):
-    """Where training's numbers and its answers to held-out prompts go, each with the step they belong to."""
+    """Where training's numbers and its answers to held-out prompts go, each with the step they belong to.
+
+    `again` takes a metrics.jsonl that an earlier process wrote, and how many steps came before its first.
+    """
 
     numbers: Callable[[int, dict[str, float]], None] = lambda step, numbers: None
     answers: Callable[[int, dict[str, str]], None] = lambda step, answers: None
+    again: Callable[[Path, int], None] = lambda path, before: None
 
 
 SILENT = Log()
+PARTS = ("loss", "adapter", "optim", "trainer", "batching")
 
 
 def trained(planner: Planner, ranked: Step, student: Model, number: int, *, log: Log) -> Step:
     """The student's next checkpoint: a folder that holds `model` and `metrics.jsonl`."""
     settings = planner.settings
-    parts: dict[str, Any] = {name: getattr(settings, name) for name in ("loss", "adapter", "optim", "trainer", "batching")}
 
     def make(path: Path, report: Report) -> None:
-        from rrtf.training.fit import fit  # torch and Lightning load here, after all cheaper work
+        _train(settings, ranked, student, path, report=report, log=log)
 
-        groups = [group for group in read_records(Group, ranked.path) if not group.dropped]
-        if not groups:
-            raise UserError("ranking kept no group, so there is nothing to train on: see the rank stage's table")
-        training, validation = _split(groups, settings.validation_share)
-        unfinished = path.with_name(path.name + ".unfinished")
-        kept = _kept(unfinished, report, log, total=_steps(len(training), settings.batching))
-        assert isinstance(student.source, LocalModel)
-        checkpoint = resolve(student.source.checkpoint).path
-        fit(
-            training,
-            checkpoint,
-            validation=validation,
-            seed=settings.seed,
-            out=unfinished,
-            log=kept.numbers,
-            log_text=kept.answers,
-            **parts,
-        )
-        unfinished.rename(path)
-
-    recipe = {name: dataclasses.asdict(part) for name, part in parts.items()} | {
+    recipe = {name: dataclasses.asdict(getattr(settings, name)) for name in PARTS} | {
         "student": student.identity,
         "seed": settings.seed,
         "validation_share": settings.validation_share,
@@ -78,6 +65,55 @@ def trained(planner: Planner, ranked: Step, student: Model, number: int, *, log:
             suffix="",
         )
     )
+
+
+def _train(settings: Settings, ranked: Step, student: Model, path: Path, *, report: Report, log: Log) -> None:
+    """Make the folder `path`; a process that only trains along (rrtf.together) leaves files and logs to the first one."""
+    from rrtf.training.fit import fit  # torch and Lightning load here, after all cheaper work
+
+    groups = [group for group in read_records(Group, ranked.path) if not group.dropped]
+    if not groups:
+        raise UserError("ranking kept no group, so there is nothing to train on: see the rank stage's table")
+    training, validation = _split(groups, settings.validation_share)
+    unfinished = path.with_name(path.name + ".unfinished")
+    kept, leads = SILENT, not helps(settings.trainer)
+    if leads:
+        kept = _kept(unfinished, report, log, total=_steps(len(training), settings.batching))
+        log.again(unfinished / "metrics.jsonl", 0)
+        if not (unfinished / "model").is_dir():
+            announce(ranked.store, path.name, settings.trainer)
+    assert isinstance(student.source, LocalModel)
+    fit(
+        training,
+        resolve(student.source.checkpoint).path,
+        validation=validation,
+        seed=settings.seed,
+        out=unfinished,
+        log=kept.numbers,
+        log_text=kept.answers,
+        **{name: getattr(settings, name) for name in PARTS},
+    )
+    if leads:
+        unfinished.rename(path)
+
+
+def later(log: Log, earlier: Sequence[Step]) -> Log:
+    """`log` for a round whose steps are counted on from those of the `earlier` rounds."""
+
+    @functools.cache
+    def before() -> int:
+        return sum(map(last_step, earlier))
+
+    return Log(
+        lambda step, numbers: log.numbers(before() + step, numbers),
+        lambda step, texts: log.answers(before() + step, texts),
+        lambda path, more: log.again(path, before() + more),
+    )
+
+
+def last_step(trained: Step) -> int:
+    """How many steps a finished training took."""
+    return max((step for step, _ in read_steps(trained.path / "metrics.jsonl")), default=0)
 
 
 def after(student: Model, trained: Step, number: int, rounds: int) -> Model:

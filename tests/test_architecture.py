@@ -36,6 +36,7 @@ ALLOWED = {
 STEPS = {"steps", "train_steps", "data_steps", "quantize_steps"}
 DOORS = {"__main__", "pipeline", "preview", *STEPS, "run", "settings", "sweep", "evaluate", "generate_command", "conf"}
 DOORS |= {"online_rl"}  # trains otherwise and measures by the same stages
+DOORS |= {"together"}  # tells several processes when the train stage begins
 ONLY_IN = {
     "hydra": {"settings", "__main__"},
     "omegaconf": {"settings", "__main__"},

@@ -169,7 +169,7 @@ def test_an_adapter_for_modules_that_are_not_there_is_refused(tiny_checkpoint: P
 
 
 def test_several_devices_without_a_launcher_are_refused_instead_of_hanging() -> None:
-    with pytest.raises(ConfigurationError, match="torchrun --nproc-per-node 2"):
+    with pytest.raises(ConfigurationError, match="torchrun --nnodes 1 --nproc-per-node 2"):
         lightning_trainer(Trainer(devices=2, strategy=StrategyName.ddp), steps=1)
 
 

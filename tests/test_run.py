@@ -12,7 +12,8 @@ import pytest
 import tiny_models
 from rich.console import Console
 
-from rrtf.__main__ import override_mistakes
+from rrtf.__main__ import check_overrides, override_mistakes
+from rrtf.errors import ConfigurationError
 from rrtf.evaluation.settings import Benchmark, Protocol, ProtocolKind, Variant
 from rrtf.judge.engine import Job, judge
 from rrtf.judge.settings import Judge
@@ -23,14 +24,15 @@ from rrtf.problems.settings import ProblemSet
 from rrtf.profiles import Profile, Style
 from rrtf.records import Candidate, Judged, Outcome, Problem, Role
 from rrtf.report.ablation_figure import curves
-from rrtf.report.metrics import read_answers, read_metrics
+from rrtf.report.logs import RunLogs
+from rrtf.report.metrics import read_answers, read_metrics, read_steps
 from rrtf.report.rows import RunRow, read
 from rrtf.report.settings import Logger, WandbMode
 from rrtf.run import execute_run
 from rrtf.sampling.settings import Decoding, HuggingFace, Precision, Recorded, Reference
 from rrtf.settings import Settings, build, register
 from rrtf.store import file_digest, read_records, write_records
-from rrtf.training.settings import Accelerator, Batching, Trainer
+from rrtf.training.settings import Accelerator, Batching, Loss, Trainer
 from rrtf.training.settings import Precision as Number
 
 
@@ -65,7 +67,7 @@ def trains(folder: Path, **changes: object) -> Settings:
     small = {"sampling": Decoding(n=1, temperatures=[0.8], max_new_tokens=4), "problems": ProblemSet(split="train", limit=8)}
     small |= {"trainer": Trainer(precision=Number.fp32, generations=2, generation_tokens=3), "validation_share": 0.3}
     small |= {"batching": Batching(prompts_per_step=4, epochs=2, max_length=4096), "teachers": teachers}
-    return settings(folder, rounds=1, **(small | changes))
+    return settings(folder, **({"rounds": 1} | small | changes))
 
 
 def test_training_leaves_numbers_and_answers_to_held_out_prompts_also_where_it_was_done_before(folder: Path) -> None:
@@ -156,6 +158,63 @@ def test_each_epoch_of_one_training_run_is_scored_and_is_a_point_of_figure_4(fol
     assert {stage.title for stage in row.stages if stage.stage == "train"} == {"train"}
 
 
+def test_a_second_round_asks_the_newest_student_and_counts_its_steps_on(folder: Path) -> None:
+    chosen = trains(folder, rounds=2, benchmarks={"small": heldout()})
+    row, printed = run(chosen)
+    assert list(dict.fromkeys(score.model for score in row.scores)) == ["student", "round 1", "trained"]
+    assert {source.source: source.candidates for source in row.sources} == dict.fromkeys(
+        ("student", "round 1", "reference", "wrong"), 8
+    )
+    assert len(row.groups) == 2 and "round 2" in printed
+    assert [stage.title for stage in row.stages if stage.stage == "train"] == ["train round 1", "train round 2"]
+    series = read_metrics(folder / "run" / "metrics.jsonl")
+    assert [step for step, _ in series["train/loss"]] == list(range(1, 9))
+    first, second = plan(chosen).rounds
+    turns = ((first, "student"), (second, "round 1"))
+    asked = [next(read_records(Judged, turn.judged[name].path)).candidate.source_digest for turn, name in turns]
+    assert asked[0] != asked[1]
+
+    for path in (second.trained.path, second.trained.path.with_name(f"{second.trained.key}.meta.json")):
+        path.rename(folder / path.name)  # as if killed in the second round
+    again, _ = run(replace(chosen, run_dir=str(folder / "again")))
+    assert [stage.title for stage in again.stages if not stage.cached] == ["train round 2"]
+    assert again.scores == row.scores  # the same weights, so the same answers
+    repeated = read_metrics(folder / "again" / "metrics.jsonl")
+    assert repeated["train/loss"] == series["train/loss"]
+
+
+def test_a_run_that_goes_on_has_the_steps_from_before_in_its_own_log(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = trains(folder, trainer=Trainer(precision=Number.fp32, generations=0, save_every=2))
+    keep = RunLogs.__call__
+
+    def killed(logs: RunLogs, step: int, numbers: dict[str, float]) -> None:
+        keep(logs, step, numbers)
+        if step == 3:
+            raise RuntimeError("killed")
+
+    with monkeypatch.context() as patched, pytest.raises(RuntimeError, match="killed"):
+        patched.setattr(RunLogs, "__call__", killed)
+        run(chosen)
+    # going on from step 2 in another folder, then in the first one when all is made, then once more
+    for place, wanted in (("other", [1, 2, 3, 3, 4]), ("run", [1, 2, 3, 4]), ("other", [1, 2, 3, 3, 4])):
+        run(replace(chosen, run_dir=str(folder / place)))
+        logged = read_steps(folder / place / "metrics.jsonl")
+        assert [step for step, numbers in logged if "train/loss" in numbers] == wanted
+
+
+def test_points_over_training_settings_sample_and_judge_once(folder: Path) -> None:
+    points = [trains(folder, loss=Loss(rank_weight=weight / 2), run_dir=str(folder / f"{weight}")) for weight in range(8)]
+    keys: dict[Stage, set[str]] = {}
+    for point in points:
+        for step in plan(point).steps:
+            keys.setdefault(step.stage, set()).add(step.key)
+    once = {step.stage: len({s.key for s in plan(points[0]).steps if s.stage is step.stage}) for step in plan(points[0]).steps}
+    assert {stage: len(found) for stage, found in keys.items()} == once | {Stage.train: 8}
+    run(points[0])
+    row, _ = run(points[1])
+    assert [stage.title for stage in row.stages if not stage.cached] == ["train"]
+
+
 def previewed(chosen: Settings) -> str:
     console = Console(file=io.StringIO(), width=240)
     assert execute_run(replace(chosen, stages=[]), console, overrides=[]) is None
@@ -192,6 +251,30 @@ def test_what_a_chosen_benchmark_or_format_brings_can_be_set_in_the_same_command
     assert override_mistakes([*chosen, "quantize=[ct2_int8]", "quantize.ct2_int8.seed=1"]) == []
     (mistake,) = override_mistakes([*chosen, "benchmarks.builtin_renamed.problems.limits=4"])
     assert "limits" in mistake
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "teachers.openai_compatible.key_variable=sk-hunter2hunter2",
+        "teachers.openai_compatible.key_variable='hunter2Hunter2hunter2H'",
+        "writer.base_url=https://me:hunter2@host/v1",
+        "+writer.api_key=hunter2",
+        "name=of-hunter2-in-the-environment",
+    ],
+)
+def test_a_secret_among_the_overrides_is_refused_before_hydra_writes_it(override: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOME_API_KEY", "of-hunter2-in-the-environment")
+    with pytest.raises(ConfigurationError) as refused:
+        check_overrides(["-m", "scale=cpu", override])
+    assert len(refused.value.mistakes) == 1 and "hunter2" not in str(refused.value).lower()
+
+
+def test_naming_the_variable_that_holds_a_key_is_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("my_key2_of_the_other_account", "something secret")
+    register()
+    for name in ("OPENAI_API_KEY", "''", "my_key2_of_the_other_account"):
+        check_overrides(["teachers=[openai_compatible]", f"teachers.openai_compatible.key_variable={name}"])
 
 
 def test_sweeps_over_ranges_and_intervals_are_no_mistakes_and_are_tried_at_what_they_hold() -> None:

@@ -1,73 +1,22 @@
 import json
 import os
 import signal
-import struct
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import wandb_server
 from report_samples import judged, problems, run_row
+from wandb_files import Stored, offline, records
 
 from rrtf.report.logs import RunLogs
 from rrtf.report.metrics import read_metrics
+from rrtf.report.provenance import commit
 from rrtf.report.settings import Logger, WandbMode
 
 SECRET = "sk-thisisaverysecretvalue"
-BLOCK, HEADER = 32768, 7
-
-
-def records(path: Path):
-    """The records of an offline .wandb file: LevelDB's log format (blocks of 32 KiB), each a protobuf message.
-
-    The wandb package has no reader in Python any more, so the format is read here as it is specified.
-    """
-    from wandb.proto.wandb_internal_pb2 import Record
-
-    data, place, message = path.read_bytes(), HEADER, b""
-    assert data[:4] == b":W&B"
-    while place + HEADER <= len(data):
-        if BLOCK - place % BLOCK < HEADER:
-            place += BLOCK - place % BLOCK
-            continue
-        _, length, kind = struct.unpack("<IHB", data[place : place + HEADER])
-        if kind == 0 or place + HEADER + length > len(data):
-            break
-        message = (message if kind in (3, 4) else b"") + data[place + HEADER : place + HEADER + length]
-        place += HEADER + length
-        if kind in (1, 4):
-            record = Record()
-            record.ParseFromString(message)
-            yield record
-
-
-def offline(folder: Path) -> list[Path]:
-    """The offline files, the oldest first; W&B's own process writes the end of the newest one after `finish` has returned."""
-    found = sorted(folder.glob("wandb/offline-run-*/*.wandb"), key=lambda path: path.stat().st_mtime)
-    for _ in range(200):
-        if found and any(record.WhichOneof("record_type") == "exit" for record in records(found[-1])):
-            return found
-        time.sleep(0.05)
-    raise AssertionError(f"no finished offline run in {folder}")
-
-
-class Stored:
-    """What one offline file holds."""
-
-    def __init__(self, path: Path) -> None:
-        self.config, self.history, self.summary = {}, [], {}
-        for record in records(path):
-            kind = record.WhichOneof("record_type")
-            if kind == "run":
-                self.run = record.run
-            changes = record.run.config.update if kind == "run" else record.config.update if kind == "config" else ()
-            self.config |= {".".join(c.nested_key) or c.key: json.loads(c.value_json) for c in changes}
-            if kind == "history":
-                self.history.append({".".join(i.nested_key) or i.key: json.loads(i.value_json) for i in record.history.item})
-            if kind == "summary":
-                self.summary |= {".".join(i.nested_key) or i.key: json.loads(i.value_json) for i in record.summary.update}
 
 
 def logs(folder: Path, *, identity="run0", overrides=("optim.learning_rate=2e-5",), config=None, **settings) -> RunLogs:
@@ -187,6 +136,60 @@ def test_a_killed_run_keeps_its_steps_and_goes_on_under_the_same_id(tmp_path):
     assert read_metrics(tmp_path / "metrics.jsonl")["train/loss"] == [(s, float(s)) for s in (1, 2, 3, 4)]
 
 
+@pytest.fixture
+def server():
+    with wandb_server.serving() as (address, runs):
+        runs.environment = os.environ | {"WANDB_BASE_URL": address, "WANDB_API_KEY": "0123456789" * 4}
+        yield runs
+
+
+# W&B keeps account and server of its first run for the life of a process
+ONLINE = """
+import sys
+from pathlib import Path
+sys.path[:0] = [sys.argv[1]]
+from report_samples import run_row
+from test_wandb import logs
+from rrtf.report.settings import WandbMode
+with logs(Path(sys.argv[2]), identity="same", mode=WandbMode.online) as log:
+    for step in map(int, sys.argv[4:]):
+        log(step, {"train/loss": float(step)})
+    if sys.argv[3] == "ends":
+        log.finish(run_row())
+"""
+
+
+def losses(run) -> list[tuple[int, float]]:
+    return [(row["train/step"], row["train/loss"]) for row in run["history"] if "train/loss" in row]
+
+
+@pytest.mark.slow
+def test_online_a_run_goes_on_as_the_same_run_with_the_same_numbers_as_metrics_jsonl(tmp_path, server):
+    for place, end, *steps in (("first", "breaks", "1", "2"), ("second", "ends", "3")):
+        asked = [sys.executable, "-c", ONLINE, str(Path(__file__).parent), str(tmp_path / place), end, *steps]
+        done = subprocess.run(asked, env=server.environment, capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 0, done.stderr
+    (run,) = server.values()
+    assert (run["groupName"], run["displayName"], run["jobType"]) == ("quickstart", "optim.learning_rate=2e-5", "train")
+    config = {name: part["value"] for name, part in json.loads(run["config"]).items() if "value" in part}
+    assert config["optim"] == {"learning_rate": 2e-5} and {"commit", "dirty", "digests"} <= set(config)
+    assert losses(run) == [(1, 1.0), (2, 2.0), (3, 3.0)] and run["exits"] == [1, 0]
+    assert run["summary"]["builtin_heldout/trained/pass@1"] == run_row().scores[4].value
+    assert not any(b"0123456789" * 4 in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+
+
+@pytest.mark.slow
+def test_an_offline_folder_syncs(tmp_path, server):
+    with logs(tmp_path, identity="later") as log:
+        log(1, {"train/loss": 0.5})
+        log.finish(run_row())
+    (path,) = offline(tmp_path)
+    asked = [sys.executable, "-m", "wandb", "sync", str(path.parent)]
+    done = subprocess.run(asked, env=server.environment, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert losses(server["later"]) == [(1, 0.5)] and server["later"]["groupName"] == "quickstart"
+
+
 def test_online_without_an_account_says_what_to_do(tmp_path, monkeypatch):
     from rrtf.errors import UserError
 
@@ -201,5 +204,6 @@ def test_a_run_that_breaks_is_closed_as_failed_and_its_id_is_free_again(tmp_path
         raise RuntimeError("broken")
     with logs(tmp_path) as log:
         log.finish(run_row())
+    assert Stored(offline(tmp_path)[0]).config["commit"] == commit().commit  # known from the start, also where it broke
     codes = [r.exit.exit_code for path in offline(tmp_path) for r in records(path) if r.WhichOneof("record_type") == "exit"]
     assert codes == [1, 0]

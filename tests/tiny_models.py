@@ -41,10 +41,10 @@ def tokenizer(*, template: str | None = TEMPLATE) -> PreTrainedTokenizerFast:
     return wrapped
 
 
-def save(folder: Path, family: str = "llama", *, template: str | None = TEMPLATE, seed: int = 0) -> Path:
+def save(folder: Path, family: str = "llama", *, template: str | None = TEMPLATE, seed: int = 0, **changes: int) -> Path:
     """A checkpoint folder of a tiny model. Weights are wide, so that its answers differ and its nuclei are narrow."""
     torch.manual_seed(seed)
-    config = AutoConfig.for_model(family, **(COMMON | FAMILIES[family]))
+    config = AutoConfig.for_model(family, **(COMMON | FAMILIES[family] | changes))
     model = AutoModelForCausalLM.from_config(config)
     with torch.no_grad():
         for name, weight in model.named_parameters():

@@ -29,6 +29,8 @@ class RunLogs:
         job_type: str = "train",
     ) -> None:
         self.metrics = Metrics(folder / "metrics.jsonl")
+        self.known: set[tuple[object, ...]] = {(step, *numbers) for step, numbers in self._steps()}
+        self.known |= {(step, *texts) for step, texts in self._answers()}
         self.last = 0
         self.open = True
         self.wandb = None
@@ -46,9 +48,9 @@ class RunLogs:
             )
             if settings.mode is WandbMode.offline:
                 # an offline W&B file is written in blocks of 32 KiB, and a kill -9 loses what came after the last full one
-                for step, numbers in read_steps(self.metrics.path):
+                for step, numbers in self._steps():
                     self.wandb(step, numbers)
-                for step, texts in read_answers(self.metrics.path):
+                for step, texts in self._answers():
                     self.wandb.answers(step, texts)
 
     def __call__(self, step: int, numbers: Mapping[str, float]) -> None:
@@ -64,12 +66,23 @@ class RunLogs:
         if self.wandb:
             self.wandb.answers(step, texts)
 
-    def take(self, path: Path) -> None:
-        """Log what an earlier run's training wrote to its metrics.jsonl."""
+    def take(self, path: Path, before: int = 0) -> None:
+        """Log what an earlier process's training wrote to its metrics.jsonl, less what this run's own file held at the start.
+
+        `before` steps came before the first of them: those of earlier rounds.
+        """
         for step, numbers in read_steps(path):
-            self(step, numbers)
+            if (before + step, *numbers) not in self.known:
+                self(before + step, numbers)
         for step, texts in read_answers(path):
-            self.answers(step, texts)
+            if (before + step, *texts) not in self.known:
+                self.answers(before + step, texts)
+
+    def _steps(self) -> list[tuple[int, dict[str, float]]]:
+        return read_steps(self.metrics.path)
+
+    def _answers(self) -> list[tuple[int, dict[str, str]]]:
+        return read_answers(self.metrics.path)
 
     def finish(
         self, row: RunRow, *, judged: Mapping[str, Iterable[Judged]] | None = None, pictures: Mapping[str, Path] | None = None

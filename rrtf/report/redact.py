@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from rrtf.records import to_row
@@ -25,6 +26,16 @@ def redact(value: Any) -> Any:
     """
     held = {text for name, text in os.environ.items() if _SECRET_VARIABLE.search(name) and len(text) >= _SHORTEST}
     return _redacted(to_row(value), held)
+
+
+def secrets(overrides: Iterable[str]) -> list[str]:
+    """A sentence for each override `name=value` that `redact` would change: settings are written to files as they are."""
+    hidden = ((text, redact(text)) for text in overrides)
+    return [
+        f"{safe}: holds a secret, and settings are written to files; keep it in an environment variable"
+        for text, safe in hidden
+        if safe != text
+    ]
 
 
 def _redacted(value: Any, held: set[str]) -> Any:

@@ -12,6 +12,7 @@ from wandb.errors import Error
 
 from rrtf.errors import UserError
 from rrtf.records import Judged
+from rrtf.report.provenance import commit
 from rrtf.report.redact import redact
 from rrtf.report.rows import RunRow, flat, run_title
 from rrtf.report.settings import Logger, WandbMode
@@ -38,7 +39,7 @@ class WandbRun:
         job_type: str = "train",
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        online = settings.mode is WandbMode.online
+        online, code = settings.mode is WandbMode.online, commit()
         self.samples = settings.samples
         try:
             self.run = wandb.init(
@@ -48,7 +49,7 @@ class WandbRun:
                 group=experiment,
                 name=run_name(experiment, overrides),
                 job_type=job_type,
-                config=redact({**config, "overrides": list(overrides)}),
+                config=redact({**config, "overrides": list(overrides), "commit": code.commit, "dirty": code.dirty}),
                 dir=str(folder),
                 mode="online" if online else "offline",
                 resume="allow" if online else None,

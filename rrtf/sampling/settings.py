@@ -1,6 +1,7 @@
 """Where candidates come from and how they are decoded."""
 
 import dataclasses
+import os
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -171,6 +172,14 @@ class CTranslate2(LocalModel):
         return found
 
 
+def names_variable(text: str) -> bool:
+    """Whether a text can be the name of an environment variable and not the key that should be in it; "" stands for none."""
+    if text in os.environ or not text:
+        return True
+    mixed = any(letter.islower() for letter in text) and any(letter.isdigit() for letter in text)
+    return text.isidentifier() and not (mixed and len(text) > 20)
+
+
 @dataclass(kw_only=True)
 class OpenAICompatible(Source):
     """Any server that speaks OpenAI's chat or completions protocol (vLLM, llama.cpp, transformers serve, a cloud's)."""
@@ -205,6 +214,7 @@ class OpenAICompatible(Source):
             found.append(f"{name}.model: empty; name the model as the server knows it")
         if self.base_url and not self.base_url.startswith(("http://", "https://")):
             found.append(f"{name}.base_url: {self.base_url!r} does not begin with http:// or https://")
+        found += self._secret_mistakes(name)
         for field_name, least in (("concurrency", 1), ("retries", 0), ("dead_after", 1)):
             if (value := getattr(self, field_name)) < least:
                 found.append(f"{name}.{field_name}: {value} is below {least}")
@@ -215,6 +225,17 @@ class OpenAICompatible(Source):
             found.append(f"{name}.timeout: {self.timeout:g} must be above 0 seconds")
         if not 0 <= self.most_failed <= 1:
             found.append(f"{name}.most_failed: {self.most_failed:g} is outside [0, 1]")
+        return found
+
+    def _secret_mistakes(self, name: str) -> list[str]:
+        """Settings are written to files, so no setting may hold a key."""
+        found = []
+        if not names_variable(self.key_variable):
+            found.append(
+                f"{name}.key_variable: is not the name of an environment variable (the key itself goes into that variable)"
+            )
+        if "@" in self.base_url or "?" in self.base_url:
+            found.append(f"{name}.base_url: holds a login or a query; keys come from the environment (key_variable)")
         return found
 
 

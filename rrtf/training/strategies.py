@@ -9,6 +9,7 @@ from pytorch_lightning.strategies import DDPStrategy, ModelParallelStrategy
 from torch import nn
 
 from rrtf.errors import ConfigurationError
+from rrtf.training.launched import launch_mistakes
 from rrtf.training.module import RankingModule
 from rrtf.training.settings import Accelerator, Precision, StrategyName, Trainer
 
@@ -18,12 +19,12 @@ PRECISIONS: dict[Precision, Any] = {
     Precision.fp16: "16-mixed",
     Precision.bf16_weights: "bf16-true",
 }
-LAUNCHED = ("TORCHELASTIC_RUN_ID", "SLURM_NTASKS", "GROUP_RANK")
 
 
 def lightning_trainer(trainer: Trainer, *, steps: int) -> pl.Trainer:
     """A bare Trainer: logging, checkpoints and validation are ours, because a step of ours is not a batch of Lightning's."""
-    _check_launched(trainer)
+    if found := launch_mistakes(trainer):
+        raise ConfigurationError(found)
     return pl.Trainer(
         accelerator=trainer.accelerator.value,
         devices=trainer.devices,
@@ -39,17 +40,6 @@ def lightning_trainer(trainer: Trainer, *, steps: int) -> pl.Trainer:
         use_distributed_sampler=False,
         inference_mode=False,
     )
-
-
-def _check_launched(trainer: Trainer) -> None:
-    """Several devices need several processes, and this one can't know the command that would start the others."""
-    if trainer.devices * trainer.nodes > 1 and not any(name in os.environ for name in LAUNCHED):
-        raise ConfigurationError(
-            [
-                f"trainer.devices: {trainer.devices} x {trainer.nodes} processes are started from outside: "
-                f"torchrun --nproc-per-node {trainer.devices} -m rrtf ..."
-            ]
-        )
 
 
 def _strategy(trainer: Trainer) -> Any:
