@@ -4,24 +4,20 @@ Nothing here is trusted once the program's first line runs. Whatever this module
 tester compares with an answer that never entered this process.
 """
 
-import atexit
-import builtins
 import contextlib
 import os
 import sys
-import threading
 import time
 import types
-from collections.abc import Iterator
 from typing import Any, NoReturn
 
-from rrtf.judge import operations, wire
+from rrtf.judge import operations, script, wire
 from rrtf.judge.confine import open_streams
-from rrtf.judge.exchange import Classes, Inbox, Outbox
-from rrtf.judge.wire import TooLarge, Unsendable
-
-# what `dict.keys()`, `.values()` and `.items()` return
-VIEWS: Any = (type({}.keys()), type({}.values()), type({}.items()))
+from rrtf.judge.errors import MAX_NAMES, packed_arguments
+from rrtf.judge.exchange import Classes
+from rrtf.judge.handles import Handles
+from rrtf.judge.surroundings import LENT, lent
+from rrtf.judge.wire import TooLarge
 
 
 class Channel:
@@ -67,9 +63,12 @@ class Runtime:
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
-        self._handles: list[Any] = []
-        self._classes = Classes({})
+        self._handles = Handles(self._ask)
         self._module = types.ModuleType("solution")
+
+    def _ask(self, message: Any) -> Any:
+        self._channel.send(message)
+        return self._channel.receive()
 
     def serve(self) -> None:
         """Load the program, then answer requests until the tester closes the channel."""
@@ -97,38 +96,19 @@ class Runtime:
         self._channel.send({"ready": time.process_time()})
         main = request["main"]
         self._module.__name__ = "__main__" if main else "solution"
+        self._module.__file__ = "solution.py"
         sys.modules[self._module.__name__] = self._module
         if main:
             open_streams()
-            self._run_main(code)
+            script.run(code, self._module.__dict__, finished=self._finished, describe=_described)
         try:
             exec(code, self._module.__dict__)
         except BaseException as error:  # noqa: B036 - a program may raise anything, SystemExit included
-            self._channel.send(_raised(error))
+            self._channel.send(self._raised(error))
             return True
-        self._classes = Classes(self._shared_classes(request["classes"]))
+        self._handles.classes = Classes(self._shared_classes(request["classes"]))
         self._channel.send({"names": self._names(request["names"])})
         return True
-
-    def _run_main(self, code: types.CodeType) -> NoReturn:
-        """The program as a script: standard streams, exit status, threads and exit handlers as Python has them."""
-        status = 0
-        try:
-            exec(code, self._module.__dict__)
-            threading._shutdown()  # type: ignore[attr-defined] # what the interpreter itself does at its end
-            atexit._run_exitfuncs()
-            self._channel.send({"finished": True})
-        except SystemExit as error:
-            status = error.code if isinstance(error.code, int) else 0 if error.code is None else 1
-        except BaseException as error:  # noqa: B036 - a program may raise anything
-            names, text, line, _ = _raised(error)["raised"]
-            os.write(2, f"{names[0]}: {text} (line {line})".encode(errors="replace"))
-            status = 1
-        try:
-            sys.stdout.flush()
-        except (OSError, ValueError):
-            status = status or 1
-        os._exit(status & 0xFF)
 
     def _compile(self, program: str) -> types.CodeType | None:
         try:
@@ -137,9 +117,13 @@ class Runtime:
             self._channel.send({"uncompiled": [type(error).__name__, str(error)[:300]]})
             return None
 
+    def _finished(self) -> None:
+        self._channel.send({"finished": True})
+
     def _shared_classes(self, names: list[str]) -> dict[str, type]:
+        """The program's classes of these names; a plain one for what only the tests have, to carry attributes."""
         found = {name: self._module.__dict__.get(name) for name in names}
-        return {name: kind for name, kind in found.items() if isinstance(kind, type)}
+        return {name: kind if isinstance(kind, type) else type(name, (), {}) for name, kind in found.items()}
 
     def _names(self, names: list[str]) -> dict[str, Any]:
         known = {}
@@ -147,25 +131,30 @@ class Runtime:
             if name in self._module.__dict__:
                 value = self._module.__dict__[name]
                 try:
-                    known[name] = {"m": value.__name__} if isinstance(value, types.ModuleType) else self._outbox().pack(value)
+                    module = isinstance(value, types.ModuleType)
+                    known[name] = {"m": value.__name__} if module else self._handles.outbox().pack(value)
                 except Exception:
-                    known[name] = self._handle(value)
+                    known[name] = self._handles.handle(value)
         return known
-
-    def _outbox(self, known: dict[int, Any] | None = None) -> Outbox:
-        return Outbox(self._classes, self._handle, known)
 
     def _answer_plain(self, function: Any, packed: list[Any]) -> dict[str, Any]:
         try:
-            outbox = self._outbox()
-            result = function(*Inbox(self._classes, self._given, arrays=True).unpack(packed))
+            outbox = self._handles.outbox()
+            result = function(*self._handles.inbox().unpack(packed))
             return {"value": outbox.pack(result), "o": outbox.table()}
         except BaseException as error:  # noqa: B036 - the call may raise anything, SystemExit included
-            return _raised(error)
+            return self._raised(error)
 
     def _answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        if LENT.isdisjoint(request):
+            return self._done(request)
+        with lent(request, lambda packed: self._handles.inbox().unpack(packed)) as caught:
+            reply = self._done(request)
+        return reply if caught is None else {**reply, "printed": caught.getvalue()}
+
+    def _done(self, request: dict[str, Any]) -> dict[str, Any]:
         try:
-            inbox = Inbox(self._classes, self._given, arrays=True)
+            inbox = self._handles.inbox()
             inbox.load_table(request["o"])
             given = list(inbox.objects)
             arguments = inbox.unpack(request["a"])
@@ -173,12 +162,12 @@ class Runtime:
             result = operations.TABLE[request["op"]](*arguments, **keywords)
             return self._reply(request, result, arguments, keywords, given)
         except BaseException as error:  # noqa: B036 - the call may raise anything, SystemExit included
-            return _raised(error)
+            return self._raised(error)
 
     def _reply(
         self, request: dict[str, Any], result: Any, arguments: list[Any], keywords: dict[str, Any], given: list[Any]
     ) -> Any:
-        outbox = self._outbox(dict(enumerate(given)))
+        outbox = self._handles.outbox(dict(enumerate(given)))
         reply: dict[str, Any] = {}
         for place, argument in enumerate(arguments if request["mutable"] else ()):
             if result is argument and isinstance(argument, (list, dict, set, bytearray)):
@@ -192,54 +181,37 @@ class Runtime:
         reply["o"] = outbox.table()
         return reply
 
-    def _handle(self, value: Any) -> Any:
-        if isinstance(value, Iterator):
-            self._handles.append(value)
-            return {"g": [[], len(self._handles) - 1]}
-        if isinstance(value, VIEWS):
-            return {"g": [[self._outbox().pack(item) for item in value], None]}
-        if isinstance(value, type):
-            kind: type = value
-            if getattr(builtins, kind.__name__, None) is kind:
-                return {"bi": kind.__name__}
-        self._handles.append(value)
-        sort = "class" if isinstance(value, type) else "function" if callable(value) else "object"
-        name = getattr(value, "__name__", type(value).__name__)
-        return {"h": [len(self._handles) - 1, str(name)[:100], sort]}
-
-    def _given(self, tag: str, content: Any) -> Any:
-        if tag == "h":
-            return self._handles[content]
-        if tag == "bi":
-            return getattr(builtins, content)
-        if tag == "cb":
-            return lambda *arguments: self._call_back(content, arguments)
-        raise Unsendable(tag)
-
-    def _call_back(self, function: int, arguments: tuple[Any, ...]) -> Any:
-        self._channel.send({"callback": function, "a": self._outbox().pack(list(arguments))})
-        reply = self._channel.receive()
-        if "raised" in reply:
-            raise getattr(builtins, reply["raised"][0], Exception)(reply["raised"][1])
-        return Inbox(self._classes, self._given, arrays=True).unpack(reply["value"])
+    def _raised(self, error: BaseException) -> dict[str, Any]:
+        """What the tester may know of an exception: names along its class tree, text, line, number, arguments, attributes."""
+        if isinstance(error, TooLarge):
+            return {"large": str(error)}
+        number = error.errno if isinstance(error, OSError) and isinstance(error.errno, int) else 0
+        names = [kind.__name__ for kind in type(error).__mro__][:MAX_NAMES]
+        text, line, arguments, handle = _text(error), _line(error), packed_arguments(error), None
+        if type(error).__module__ in ("solution", "__main__") and vars(error):
+            handle = self._handles.place(error.with_traceback(None))
+        return {"raised": [names, text, line, number, arguments, handle]}
 
 
-def _raised(error: BaseException) -> dict[str, Any]:
-    """What the tester may know of an exception: the names along its class tree and its text."""
-    if isinstance(error, TooLarge):
-        return {"large": str(error)}
+def _text(error: BaseException) -> str:
     try:
-        text = str(error)[:500]
+        return str(error)[:500]
     except Exception:
-        text = ""
+        return ""
+
+
+def _line(error: BaseException) -> int:
     line = 0
     step = error.__traceback__
     while step is not None:
         if step.tb_frame.f_code.co_filename == "solution.py":
             line = step.tb_lineno
         step = step.tb_next
-    number = error.errno if isinstance(error, OSError) and isinstance(error.errno, int) else 0
-    return {"raised": [[kind.__name__ for kind in type(error).__mro__][:10], text, line, number]}
+    return line
+
+
+def _described(error: BaseException) -> str:
+    return f"{type(error).__name__}: {_text(error)} (line {_line(error)})"
 
 
 def main(descriptor: int) -> NoReturn:

@@ -15,8 +15,8 @@ from rrtf.records import Outcome, Problem, TestKind, Tests
 
 SAFE = {
     Isolation.namespaces: "safe: own process tree, network, files and user; everything of a candidate dies with its verdict",
-    Isolation.landlock: "guarded: files and network are closed by the kernel, other processes of this user stay visible",
-    Isolation.processes: "NOT safe: limits and a separate process only; files and network of this user are open to candidates",
+    Isolation.landlock: "guarded: files and sockets are closed by the kernel, other processes of this user stay visible",
+    Isolation.processes: "NOT safe: limits, a separate process and no sockets; files of this user are open to candidates",
 }
 
 _WHY = "only root can read this Python, so candidates, who run as another user, keep root's power to read"

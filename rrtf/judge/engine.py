@@ -1,9 +1,7 @@
 """Judging a stream of programs: in order, deduplicated, cached, retried, with bounded memory."""
 
-import hashlib
 import os
 import selectors
-import sys
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator
@@ -12,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from rrtf.judge import pool
-from rrtf.judge.settings import Engine, Judge
+from rrtf.judge.keys import JUDGE_VERSION as JUDGE_VERSION
+from rrtf.judge.keys import Keys
+from rrtf.judge.settings import Engine, Isolation, Judge
 from rrtf.judge.tasks import Job as Job
 from rrtf.judge.tasks import Task, check_errors
-from rrtf.records import Outcome, Problem, TestKind, Trust, Verdict, from_row, to_row
-from rrtf.store import Log, digest
+from rrtf.records import Outcome, TestKind, Trust, Verdict, from_row, to_row
+from rrtf.store import Log
 
-JUDGE_VERSION = "4"
 WINDOW = 1024  # programs read ahead of the oldest one without a verdict
 LOOKAHEAD = 256  # waiting programs among which a worker finds one of a problem it knows
 AHEAD = 2  # orders a worker holds, so that it never waits for the engine
@@ -71,7 +70,7 @@ class Stream:
         self._ready: deque[Task] = deque()
         self._late: deque[Task] = deque()  # to be judged alone, when nothing else runs
         self._known: OrderedDict[str, Task] = OrderedDict()
-        self._problems: OrderedDict[int, tuple[Problem, str]] = OrderedDict()
+        self._keys = Keys(settings)
         self._seconds: dict[str, float | Task] = {}  # CPU limits of problems whose reference was measured, or is being
         self._next_id = 0
         self.last_error = ""
@@ -95,8 +94,8 @@ class Stream:
                 self._turn(wait=True)
 
     def _task(self, job: Job) -> Task:
-        tests = self._tests_key(job.problem)
-        key = self._key(tests, job.program)
+        tests = self._keys.tests(job.problem)
+        key = self._keys.program(tests, job.program)
         if self._settings.deduplicate and key in self._known:
             return self._known[key]
         task = Task(key, job.problem, tests, job.program, self._settings.time_limit)
@@ -105,29 +104,26 @@ class Stream:
             task.seconds, task.scaled = known, True
         if not job.program.strip():
             task.verdict = self._verdict(task, Outcome.no_code, detail="the response holds no code")
-        elif self._log is not None and key in self._log.rows:
-            task.verdict = from_row(Verdict, self._log.rows[key])
         else:
-            self._ready.append(task)
+            task.verdict = self._cached(key)
+            if task.verdict is None:
+                self._ready.append(task)
         if self._settings.deduplicate:
             self._known[key] = task
             if len(self._known) > REMEMBERED:
                 self._known.popitem(last=False)
         return task
 
-    def _tests_key(self, problem: Problem) -> str:
-        if id(problem) not in self._problems:
-            parts = [to_row(problem.tests), problem.entry_point, problem.prompt, problem.reference]
-            self._problems[id(problem)] = (problem, digest(parts))
-            if len(self._problems) > 2 * WINDOW:
-                self._problems.popitem(last=False)
-        return self._problems[id(problem)][1]
-
-    def _key(self, tests: str, program: str) -> str:
-        s = self._settings
-        limits = [s.time_limit, s.reference_factor, s.memory_mb, s.output_mb, s.processes, s.early_exit]
-        text = "\0".join([tests, JUDGE_VERSION, sys.version, repr(limits), program])
-        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+    def _cached(self, key: str) -> Verdict | None:
+        """A verdict of an earlier run; where the settings name a tier, only one that was reached in it."""
+        if self._log is None or key not in self._log.rows:
+            return None
+        try:
+            verdict = from_row(Verdict, self._log.rows[key])
+        except ValueError:  # damaged: judged again
+            return None
+        wanted = self._settings.isolation
+        return verdict if wanted is Isolation.auto or verdict.isolation.partition(",")[0] == wanted.value else None
 
     def _dispatch(self, *, full: bool) -> bool:
         """Give work to workers that have room; True when every worker is full. Late tasks run alone, once nothing else can."""
@@ -281,7 +277,7 @@ class Stream:
             for waiting in task.measures:
                 self._scale(waiting, seconds, waiting.verdict_if_fast)  # type: ignore[attr-defined]
             return
-        task.verdict = verdict
+        task.verdict, task.program = verdict, ""  # the program is not needed any more, and there may be many
         if verdict.outcome is Outcome.judge_error:
             self.last_error = f"{verdict.task_id}: {verdict.detail}"
         elif self._log is not None:

@@ -3,14 +3,18 @@
 returned or passed                          arrives as
 subclass of int, float, str, bytes, list,   its base value (what the subclass overrides does not travel)
   dict, set, tuple; enum members of these
-Counter, OrderedDict, defaultdict           dict;  deque as deque
-Decimal, Fraction, date and time, range     themselves, from their text or numbers
+Counter, OrderedDict, defaultdict, deque    themselves
+Decimal, Fraction, date and time, range,    themselves, from their text or numbers
+  UUID, path, slice, StringIO and the like
 numpy scalar                                the Python number; arrays as arrays where the tests use numpy
 named tuple                                 a named tuple with the same fields
-dataclass                                   its fields: equal to a dataclass of that name with equal fields
+dataclass                                   a handle that is equal to a dataclass of that name with equal fields
 instance of a class the problem defines     the tests' own class with the same attributes, links and cycles kept
 generator, map, zip and other iterators     an iterator, also equal to the list of its items
+coroutine                                   something to await
 class, function, any other object           a handle: calls and attributes go back to the candidate's process
+exception class                             a class of that name, to catch it by
+function, iterator of the tests             a stand-in that asks the tests' process
 """
 
 import collections
@@ -39,12 +43,22 @@ _ACTUAL: tuple[tuple[type, Callable[[Any], Any]], ...] = (
 _TEXTUAL: dict[tuple[str, str], Callable[[Any], list[Any]]] = {
     ("decimal", "Decimal"): lambda v: [str(v)],
     ("fractions", "Fraction"): lambda v: [v.numerator, v.denominator],
+    ("uuid", "UUID"): lambda v: [str(v)],
+    ("pathlib", "PosixPath"): lambda v: [str(v)],
+    ("pathlib", "PurePosixPath"): lambda v: [str(v)],
+    ("_io", "StringIO"): lambda v: [v.getvalue()[v.tell() :]],
+    ("_io", "BytesIO"): lambda v: [v.getvalue()[v.tell() :]],
     ("datetime", "datetime"): lambda v: [v.isoformat()],
     ("datetime", "date"): lambda v: [v.isoformat()],
     ("datetime", "time"): lambda v: [v.isoformat()],
     ("datetime", "timedelta"): lambda v: [v.days, v.seconds, v.microseconds],
     ("builtins", "range"): lambda v: [v.start, v.stop, v.step],
+    ("builtins", "slice"): lambda v: [v.start, v.stop, v.step],
+    ("builtins", "memoryview"): lambda v: [v.tobytes()],
     ("collections", "deque"): lambda v: [list(v), v.maxlen],
+    ("collections", "Counter"): lambda v: [dict(v)],
+    ("collections", "OrderedDict"): lambda v: [list(v.items())],
+    ("collections", "defaultdict"): lambda v: [v.default_factory, dict(v)],
 }
 _ARRAY_KINDS = "biufc"
 
@@ -96,11 +110,12 @@ class Outbox:
             return {"x": [*place, self.pack(_TEXTUAL[place](value))]}
         if kind.__module__ == "numpy" and "numpy" in sys.modules:
             return self._numpy(value)
+        if value is ...:
+            return {"z": []}
         if isinstance(value, tuple) and isinstance(getattr(kind, "_fields", None), tuple):
             return {"n": [kind.__name__, list(kind._fields), self.pack(list(tuple.__iter__(value)))]}
-        fields = getattr(kind, "__dataclass_fields__", None)
-        if isinstance(fields, dict):
-            return {"k": [kind.__name__, {name: self.pack(getattr(value, name)) for name in fields}]}
+        if isinstance(getattr(kind, "__dataclass_fields__", None), dict):
+            return self._handle(value)
         for base, actual in _ACTUAL:
             if isinstance(value, base):
                 return self.pack(actual(value))
@@ -133,7 +148,8 @@ class Inbox:
             self.objects.append(known[place] if place < len(known) else object.__new__(kind))
         for value, (_, attributes) in zip(self.objects, rows, strict=True):
             for key, item in attributes.items():
-                if key.startswith("__"):  # copy.deepcopy and numpy call such attributes, with what lies beside the object
+                # copy.deepcopy and numpy call the first kind, with what lies beside the object; tests the second, with answers
+                if key.startswith("__") or callable(getattr(type(value), key, None)):
                     raise Violation(f"an attribute {key!r}")
                 object.__setattr__(value, key, self.unpack(item))
 
@@ -157,6 +173,8 @@ class Inbox:
             return _named_tuple(content[0], tuple(content[1]))(*self.unpack(content[2]))
         if tag == "a":
             return self._array(*content)
+        if tag == "z":
+            return ...
         return self._handle(tag, content)
 
     def _array(self, kind: str, shape: list[int], items: Any) -> Any:

@@ -60,13 +60,17 @@ class Inputs:
         if output == expected:
             return True
         atol = FLOAT_ATOL if self._atol == 0 and _floats(expected) else self._atol
-        if atol == 0 or type(output) is not type(expected):
-            return False
-        if isinstance(expected, (list, tuple)) and len(output) != len(expected):
-            return False
-        import numpy  # only where floats are compared
+        return atol != 0 and type(output) is type(expected) and _near(output, expected, atol)
 
-        return bool(numpy.allclose(output, expected, rtol=RTOL, atol=atol))
+
+def _near(output: Any, expected: Any, atol: float) -> bool:
+    """As numpy.allclose, which takes the empty list for close to any number and spreads one row over many."""
+    if isinstance(expected, (list, tuple)):
+        same = isinstance(output, (list, tuple)) and len(output) == len(expected)
+        return same and all(_near(mine, theirs, atol) for mine, theirs in zip(output, expected, strict=True))
+    if isinstance(expected, (int, float, complex)) and isinstance(output, (int, float, complex)):
+        return output == expected or abs(output - expected) <= atol + RTOL * abs(expected)
+    return bool(output == expected)
 
 
 def _floats(value: Any) -> bool:

@@ -34,7 +34,7 @@ def load(
         evidence.start_cpu = float(reply["ready"])
         reply = {} if main else run.expect()
         if "raised" in reply:
-            _note(evidence, *reply["raised"])
+            _note(evidence, *reply["raised"][:4])
             return None
         return dict(reply.get("names", {}))
     except Gone:

@@ -1,11 +1,10 @@
 """The lower tiers, for machines that refuse namespaces: plain processes, with Landlock's walls where the kernel has them."""
-# ruff: noqa: PTH101, PTH106, PTH118, PTH208
+# ruff: noqa: PTH101, PTH106, PTH116, PTH118, PTH120, PTH208
 # pathlib would be loaded into every candidate
 
 import contextlib
 import functools
 import os
-import signal
 import stat
 import tempfile
 from collections.abc import Callable
@@ -14,13 +13,14 @@ from rrtf.judge import landlock, linux, reading, seccomp
 from rrtf.judge.jail import DEVICES, HIDDEN_PACKAGES, OUTSIDE_UID, visible_paths
 from rrtf.judge.walls import Walls
 
+ROOM = 256  # tasks that the same user may start elsewhere while a candidate runs
+
 
 def enter(inside: Callable[[Walls], None], *, landlocked: bool) -> int:
     """Run `inside` in a child that adopts orphans and has a scratch folder of its own; returns its pid.
 
     As root, candidates become `nobody`. Raises OSError when `landlocked` walls can't be built here, or when `nobody` can't be
-    let read Python. The folder stays until the
-    engine calls `remove` with this process's id: the child may be killed at any time.
+    let read Python. The folder stays until the child leaves in order, or the engine calls `remove` with this process's id.
     """
     uid = OUTSIDE_UID if os.getuid() == 0 else None
     shown, guarded = tuple(visible_paths()), landlocked and landlock.abi() >= landlock.TRUNCATE_SINCE
@@ -34,16 +34,27 @@ def enter(inside: Callable[[Walls], None], *, landlocked: bool) -> int:
             os.close(rules)
         return child
     try:
+        worker = os.getppid()
         if linux.AVAILABLE:
-            linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
             linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)
             linux.prctl(linux.PR_SET_DUMPABLE, 0)
         tier = "landlock" if landlocked else "processes"
         tempfile.tempdir = os.environ["TMPDIR"] = scratch
         close_in = functools.partial(_close_in, rules)
-        inside(Walls(tier, scratch, uid, lambda: empty(scratch), close_in, power))
+        crowd = functools.partial(_crowd, os.getuid() if uid is None else uid)
+        leave = functools.partial(remove, worker, os.path.dirname(scratch))
+        inside(Walls(tier, scratch, uid, lambda: empty(scratch), close_in, power, crowd, leave))
     finally:
         os._exit(0)
+
+
+def _crowd(uid: int) -> int:
+    """How many tasks a user has, and room for more: the kernel's limit counts all of them, not a candidate's alone."""
+    count = ROOM
+    for name in filter(str.isdigit, os.listdir("/proc") if linux.AVAILABLE else ()):
+        with contextlib.suppress(OSError):
+            count += len(os.listdir(f"/proc/{name}/task")) if os.stat(f"/proc/{name}").st_uid == uid else 0
+    return count if linux.AVAILABLE else 0
 
 
 def _close_in(rules: int, candidate: bool) -> None:

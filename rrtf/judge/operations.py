@@ -1,30 +1,58 @@
 """What a tester may ask of a candidate's object by handle: calls, attributes and the operators tests use."""
 
+import math
 import operator
 from collections.abc import Callable
 from itertools import islice
 from typing import Any
 
+
+def _run(coroutine: Any) -> Any:
+    import asyncio  # only where a program has coroutines: it takes long to load
+
+    return asyncio.run(coroutine)
+
+
+_SAME = (
+    *("getitem", "setitem", "delitem", "contains", "eq", "lt", "le", "gt", "ge"),
+    *("neg", "pos", "invert", "abs", "index"),
+)
+_BINARY = ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "and_", "or_", "xor", "lshift", "rshift")
+
+
+def _reflected(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    return lambda target, other: function(other, target)
+
+
 TABLE: dict[str, Callable[..., Any]] = {
     "call": lambda target, /, *arguments, **keywords: target(*arguments, **keywords),
     "get": getattr,
     "set": setattr,
+    "del": delattr,
     "next": lambda target, count: list(islice(target, count)),
+    "run": _run,
     "enter": lambda target: target.__enter__(),
     "exit": lambda target: target.__exit__(None, None, None),
     "isinstance": isinstance,
+    "issubclass": issubclass,
     "iter": iter,
+    "reversed": reversed,
     "len": len,
     "bool": bool,
     "str": str,
     "repr": repr,
     "hash": hash,
-    **{
-        name: getattr(operator, name)
-        for name in ("getitem", "setitem", "delitem", "contains", "eq", "lt", "le", "gt", "ge", "add", "sub", "mul")
-    },
-    **{
-        name: getattr(operator, name)
-        for name in ("truediv", "floordiv", "mod", "pow", "neg", "abs", "and_", "or_", "xor", "index")
-    },
+    "int": int,
+    "float": float,
+    "complex": complex,
+    "round": round,
+    "format": format,
+    "trunc": math.trunc,
+    "floor": math.floor,
+    "ceil": math.ceil,
+    "divmod": divmod,
+    "rdivmod": _reflected(divmod),
+    **{name: getattr(operator, name) for name in (*_SAME, *_BINARY)},
+    **{f"r{name.strip('_')}": _reflected(getattr(operator, name)) for name in _BINARY},
+    **{f"i{name.strip('_')}": getattr(operator, f"i{name.strip('_')}") for name in _BINARY},
 }

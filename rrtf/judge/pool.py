@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -31,6 +32,7 @@ ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
 }
+CLEANING = 10.0  # seconds that the end of a worker may take
 TIERS = (Isolation.namespaces, Isolation.landlock, Isolation.processes)
 
 
@@ -121,11 +123,19 @@ class Worker:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+        self._wait_for_all()
         if self.tier is not Isolation.namespaces:
             lower.remove(self._process.pid, ENVIRONMENT["TMPDIR"])
         for stream in (self._process.stdin, self._process.stdout):
             with contextlib.suppress(OSError):
                 stream.close()  # type: ignore[union-attr]
+
+    def _wait_for_all(self) -> None:
+        """Until nothing that the worker started holds its output: its end kills or sweeps them, a moment later."""
+        deadline = time.monotonic() + CLEANING
+        while time.monotonic() < deadline and select.select([self.stdout], [], [], 0.5)[0]:
+            if not os.read(self.stdout, 1 << 16):
+                return
 
 
 def start(settings: Judge) -> Worker:

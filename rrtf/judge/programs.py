@@ -29,7 +29,7 @@ class ProgramSuite:
         node = _function(tree, problem.entry_point, problem.signature)
         for main in tree.body:  # runs whatever the candidate does to __name__
             if isinstance(main, ast.If) and "__name__" in ast.unparse(main.test):
-                lines[main.lineno - 1] = "if True:"
+                _always(lines, main.test)
         first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
         self._before, self._after = lines[: first - 1], lines[node.end_lineno :]
         self._indent = " " * node.col_offset
@@ -54,6 +54,14 @@ class ProgramSuite:
         if not run.evidence.detail:
             run.evidence.detail = bytes(run.evidence.errors[-300:]).decode("utf-8", "replace").strip() or "exit before the end"
         return find(run.evidence, tally, total=1, seconds=bounds.seconds, loaded=bool(tally.passed), finished=True)
+
+
+def _always(lines: list[str], test: ast.expr) -> None:
+    """Put `True` in place of a condition; positions of the syntax tree count bytes of UTF-8."""
+    first, last = test.lineno - 1, (test.end_lineno or test.lineno) - 1
+    before, after = lines[first].encode()[: test.col_offset], lines[last].encode()[test.end_col_offset :]
+    start, end = (f"{before.decode()}(True", f"){after.decode()}")
+    lines[first : last + 1] = [start + end] if first == last else [start, *[""] * (last - first - 1), end]
 
 
 def _finished(run: Run) -> bool:

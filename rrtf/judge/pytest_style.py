@@ -1,53 +1,90 @@
-"""Tests written for pytest or unittest, run without either: functions, classes, fixtures of the file, parametrize.
+"""Tests written for pytest or unittest, run without either: functions, classes, fixtures of the file, marks.
 
-Each assert counts (see `counting`); a test function that asserts nothing counts as one test. What needs pytest's own machinery
-(built-in fixtures, plugins) is refused by name instead of passed.
+Each assert counts (see `counting`); a test function that asserts nothing counts as one test, a skipped one as none. What needs
+pytest's own machinery (most built-in fixtures, plugins) is refused by name instead of passed.
 """
 
 import inspect
 import unittest
 from collections.abc import Callable, Iterator
 from itertools import product
-from typing import Any
+from typing import Any, NamedTuple
 
-from rrtf.judge.counting import Halt, Tally
+from rrtf.judge.counting import Halt, Tally, skips
+from rrtf.judge.fixtures import Fixtures
 from rrtf.judge.trusted import BrokenTests
 
 
 def run_pytest(namespace: dict[str, Any], tally: Tally) -> None:
     """Run every test of the module in the order of its text."""
+    _call_if_there(namespace, "setUpModule", "setup_module")
+    shared: dict[str, Any] = {}
     for name, test in list(namespace.items()):
         if isinstance(test, type) and (issubclass(test, unittest.TestCase) or name.startswith("Test")):
             for method in _methods(test):
-                _run_method(test, method, namespace, tally)
+                marks = [*_marks(namespace), *_marks(test), *_marks(getattr(test, method))]
+                _Test(getattr(test, method), Fixtures(namespace, test, shared), test, method).run(marks, tally)
         elif name.startswith("test_") and inspect.isfunction(test):
-            for values in _parameters(test):
-                _count(lambda test=test, values=values: test(**_arguments(test, values, namespace)), tally)  # type: ignore[misc]
+            _Test(test, Fixtures(namespace, None, shared)).run([*_marks(namespace), *_marks(test)], tally)
 
 
 def _methods(kind: type) -> list[str]:
     return [name for name in dir(kind) if name.startswith("test") and callable(getattr(kind, name))]
 
 
-def _run_method(kind: type, name: str, namespace: dict[str, Any], tally: Tally) -> None:
-    for values in _parameters(getattr(kind, name)):
+def _marks(owner: Any) -> list[Any]:
+    found = owner.get("pytestmark", []) if isinstance(owner, dict) else getattr(owner, "pytestmark", [])
+    return [*found] if isinstance(found, (list, tuple)) else [found]
 
-        def run(values: dict[str, Any] = values) -> None:
-            case = kind(name) if issubclass(kind, unittest.TestCase) else kind()
-            _call_if_there(kind, "setUpClass", "setup_class")
-            _call_if_there(case, "setUp", "setup_method")
-            method = getattr(case, name)
-            method(**_arguments(method, values, namespace))
-            _call_if_there(case, "tearDown", "teardown_method")
 
-        _count(run, tally)
+class _Test(NamedTuple):
+    """One test function, or the method `name` of a class of tests."""
+
+    function: Callable[..., Any]
+    fixtures: Fixtures
+    kind: type | None = None
+    name: str = ""
+
+    def run(self, marks: list[Any], tally: Tally) -> None:
+        """Every combination of parameters, unless a mark says that the test does not run or may fail."""
+        if any(mark.name in ("skip", "xfail") or (mark.name == "skipif" and mark.args[:1] == (True,)) for mark in marks):
+            return
+        for values in _parameters(marks):
+            for chosen in self.fixtures.choices(self.function):
+                _count(lambda values=values, chosen=chosen: self._once(values, chosen), tally)  # type: ignore[misc]
+
+    def _once(self, values: dict[str, Any], chosen: dict[str, Any]) -> None:
+        if getattr(self.function, "__unittest_expecting_failure__", False):
+            raise unittest.SkipTest("expected to fail")
+        case: Any = None
+        if self.kind is not None:
+            case = self.kind(self.name) if issubclass(self.kind, unittest.TestCase) else self.kind()
+            _call_if_there(self.kind, "setUpClass", "setup_class")
+        with self.fixtures.ready(case, values, chosen) as arguments:
+            _call_if_there(case, "setUp", "setup_method", "asyncSetUp")
+            try:
+                test = self.function if case is None else getattr(case, self.name)
+                _finish(test() if isinstance(case, unittest.TestCase) else test(**arguments(test)))
+            finally:
+                _call_if_there(case, "asyncTearDown", "tearDown", "teardown_method")
+
+
+def _finish(result: Any) -> None:
+    """A test that is a coroutine or a generator has not run yet."""
+    if inspect.iscoroutine(result):
+        import asyncio  # only where tests have coroutines: it takes long to load
+
+        asyncio.run(result)
+    elif inspect.isgenerator(result):
+        for _ in result:
+            pass
 
 
 def _call_if_there(owner: Any, *names: str) -> None:
     for name in names:
-        hook = getattr(owner, name, None)
+        hook = owner.get(name) if isinstance(owner, dict) else getattr(owner, name, None)
         if callable(hook):
-            hook(*[None] * len(inspect.signature(hook).parameters))
+            _finish(hook(*[None] * len(inspect.signature(hook).parameters)))
 
 
 def _count(test: Callable[[], Any], tally: Tally) -> None:
@@ -58,19 +95,22 @@ def _count(test: Callable[[], Any], tally: Tally) -> None:
     except (Halt, BrokenTests):
         raise
     except BaseException as error:  # noqa: B036 - SystemExit of the program
-        tally.record(error)
+        if not skips(error):
+            tally.record(error)
         return
     if tally.total == before:
         tally.record(None)
 
 
-def _parameters(test: Any) -> Iterator[dict[str, Any]]:
+def _parameters(marks: list[Any]) -> Iterator[dict[str, Any]]:
     """Every combination of the `parametrize` marks."""
     choices = []
-    for mark in getattr(test, "pytestmark", []):
+    for mark in marks:
         if mark.name == "parametrize":
-            names = mark.args[0] if not isinstance(mark.args[0], str) else [n.strip() for n in mark.args[0].split(",")]
-            choices.append([dict(zip(names, _row(values, len(names)), strict=True)) for values in mark.args[1]])
+            given = dict(zip(("argnames", "argvalues"), mark.args, strict=False)) | mark.kwargs
+            names = given["argnames"]
+            names = names if not isinstance(names, str) else [name.strip() for name in names.split(",")]
+            choices.append([dict(zip(names, _row(values, len(names)), strict=True)) for values in given["argvalues"]])
     for rows in product(*choices):
         yield {name: value for row in rows for name, value in row.items()}
 
@@ -79,21 +119,3 @@ def _row(values: Any, count: int) -> Any:
     if type(values).__name__ == "ParameterSet":  # pytest.param(...)
         return values.values
     return values if count > 1 else (values,)
-
-
-def _arguments(test: Any, values: dict[str, Any], namespace: dict[str, Any]) -> dict[str, Any]:
-    """The parameters, and for the rest the file's own fixtures."""
-    arguments = dict(values)
-    for name, parameter in inspect.signature(test).parameters.items():
-        if name not in arguments and parameter.default is inspect.Parameter.empty:
-            arguments[name] = _fixture(name, namespace)
-    return arguments
-
-
-def _fixture(name: str, namespace: dict[str, Any]) -> Any:
-    known = namespace.get(name)
-    function = getattr(known, "_get_wrapped_function", lambda: getattr(known, "__wrapped__", None))()
-    if function is None:
-        raise BrokenTests(f"the tests need pytest's fixture {name!r}, which is not supported")
-    value = function(**_arguments(function, {}, namespace))
-    return next(value) if inspect.isgenerator(value) else value

@@ -51,8 +51,8 @@ class Run:
     def _start(self, stdin: int) -> None:
         self._channel, theirs = socket.socketpair()
         self._channel.setblocking(False)
-        self._out, out = os.pipe()
-        self._err, err = os.pipe()
+        self._out, out = _pipe()
+        self._err, err = _pipe()
         backstop = self._bounds.seconds * 2 + 20
         limits = Limits(backstop, self._bounds.memory_mb * MEBI, self.limit * 4, self._bounds.processes)
         send_order(self._control, limits, [stdin, out, err, theirs.fileno()])
@@ -219,7 +219,10 @@ class Run:
             self.stop("violation", "the program closed its result channel")
 
     def _collect(self, descriptor: int, kept: bytearray) -> None:
-        data = os.read(descriptor, 1 << 16)
+        try:
+            data = os.read(descriptor, 1 << 16)
+        except BlockingIOError:  # the program may have read it back
+            return
         if not data:
             self._poll.unregister(descriptor)
         kept += data
@@ -227,7 +230,6 @@ class Run:
             self.stop("output", f"printed more than {self._bounds.output_mb} MiB")
 
     def _drain(self, descriptor: int, kept: bytearray) -> None:
-        os.set_blocking(descriptor, False)
         with contextlib.suppress(BlockingIOError):
             while len(kept) <= self.limit and (data := os.read(descriptor, 1 << 16)):
                 kept += data
@@ -264,3 +266,11 @@ class Run:
             self.stop("timeout", f"idle for more than {limit + 1:g} seconds")
         elif now - self._began > 30 * limit + 30:
             self.stop("timeout", f"running for more than {30 * limit + 30:g} seconds")
+
+
+def _pipe() -> tuple[int, int]:
+    """For what a program prints: never waited for, and open to writing by name (/dev/stdout) where it is another user."""
+    ours, theirs = os.pipe()
+    os.set_blocking(ours, False)
+    os.fchmod(theirs, 0o622)
+    return ours, theirs

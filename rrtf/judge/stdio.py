@@ -8,12 +8,13 @@ import tempfile
 from collections.abc import Callable
 from typing import Any
 
-from rrtf.judge.counting import Tally
+from rrtf.judge.counting import Overrun, Tally, bounded
 from rrtf.judge.loading import load
 from rrtf.judge.run import Bounds, Run
 from rrtf.judge.verdicts import Finding, find
 from rrtf.records import Outcome, Problem, StdioPair
 
+CHECKING = 10.0  # CPU seconds of a checker for one output
 TOLERANCE = 1e-6  # relative or absolute, for numbers written with a point or an exponent; the usual one of such problems
 
 
@@ -66,9 +67,10 @@ class StdioSuite:
     def _compare(self, pair: StdioPair, printed: str) -> Exception | None:
         """None where the output is right. A checker that fails on it has not accepted it."""
         try:
-            if self._same(pair, printed):
-                return None
-        except Exception as error:
+            with bounded(CHECKING):
+                if self._same(pair, printed):
+                    return None
+        except (Exception, Overrun) as error:
             return AssertionError(f"the checker raised {type(error).__name__}: {error}")
         return AssertionError(f"printed {_short(printed)}, not {_short(pair.output)}")
 

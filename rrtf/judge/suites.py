@@ -12,17 +12,27 @@ import re
 import sys
 from typing import Any
 
+from rrtf.judge import closeness
 from rrtf.judge.counting import JUDGE, Halt, Overrun, Tally, free_names, rewrite
 from rrtf.judge.exchange import Classes
 from rrtf.judge.inputs import Inputs
 from rrtf.judge.proxies import Remote
 from rrtf.judge.pytest_style import run_pytest
 from rrtf.judge.run import Gone
+from rrtf.judge.surroundings import watch_seeds
 from rrtf.judge.trusted import TESTS, BrokenTests, parse
 from rrtf.records import Problem, TestKind
 
 BUILTIN = frozenset(dir(builtins)) | {"__name__", "__file__"}
 ALIASES = {"np": "numpy", "pd": "pandas"}
+# names that tests use without an import when they were written beside a program that had one
+STANDARD = """
+from collections import Counter, OrderedDict, defaultdict, deque, namedtuple
+from decimal import Decimal
+from fractions import Fraction
+from math import inf, isclose, nan, pi
+"""
+watch_seeds()
 
 
 class CallSuite:
@@ -41,29 +51,37 @@ class CallSuite:
         ]
         wanted = set().union(*(free_names(tree) for tree in trees)) - BUILTIN | {self._root}
         self._given = _given_definitions(problem, self._root)
+        self._imports = _imports(problem.reference)
         self._body = [compile(trees[0], TESTS, "exec"), compile(_counted(trees[1], tests.kind), TESTS, "exec")]
         self._asserts = [compile(tree, TESTS, "exec") for tree in trees[2:]]
         text = "\n".join([tests.setup, source, *tests.asserts])
-        self._arrays = "numpy" in text or "np." in text
-        self._about_a_class = _defines_class(problem, self._root)
-        namespace = self._namespace()
+        self._arrays, self._exits = "numpy" in text or "np." in text, "SystemExit" in text
+        if self._arrays:
+            closeness.guard(testing="testing" in text)
+        self._operators = operators(problem, self._root)
+        self._late = len(self._body)
+        namespace = self._namespace(wanted)
         self.names = sorted(name for name in wanted if name and (name not in namespace or name == self._root))
         self.classes = sorted(_own_classes(namespace, self._root))
         self._inputs = Inputs(problem, namespace) if tests.kind is TestKind.inputs else None
         self._dry: int | None = None
 
-    def _namespace(self) -> dict[str, Any]:
+    def _namespace(self, program: set[str] | frozenset[str] = frozenset()) -> dict[str, Any]:
+        """What the tests see before they run. Code that needs names of the `program` at once runs after it has loaded."""
         module = sys.modules[TESTS] = type(sys)(TESTS)
         namespace = module.__dict__
         namespace[JUDGE] = Tally()
         for code in self._given:
             with contextlib.suppress(Exception):  # a prompt is text first; what of it runs helps
                 exec(code, namespace)
-        for code in self._body:
+        for place, code in enumerate(self._body[: self._late]):
             try:
                 exec(code, namespace)
             except Exception as error:
-                raise BrokenTests(f"the tests' own code raises {type(error).__name__}: {error}") from None
+                if not isinstance(error, NameError) or error.name not in program:
+                    raise BrokenTests(f"the tests' own code raises {type(error).__name__}: {error}") from None
+                self._late = place
+                break
         return namespace
 
     def prepare(self) -> tuple[dict[str, Any], Remote]:
@@ -71,16 +89,14 @@ class CallSuite:
         random.seed(0)
         namespace = self._namespace()
         classes = Classes(_own_classes(namespace, self._root))
-        return namespace, Remote(classes, arrays=self._arrays, operators=self._about_a_class)
+        return namespace, Remote(classes, arrays=self._arrays, operators=self._operators, exits=self._exits)
 
     def execute(self, namespace: dict[str, Any], remote: Remote, described: dict[str, Any] | None, tally: Tally) -> None:
         """Run every test. `described` is what the program says of the names the tests use; None: it never loaded."""
         namespace[JUDGE] = tally
         check = namespace.get("check")  # before an entry point of that name takes its place (Mbpp/56)
         try:
-            for name in self.names:
-                if described is not None and name in described:
-                    namespace[name] = _bind(name, described[name], remote, self._root)
+            self._bind(namespace, remote, described or {})
             if self._kind is TestKind.asserts:
                 self._run_asserts(namespace, tally)
             elif self._kind is TestKind.check:
@@ -93,6 +109,18 @@ class CallSuite:
             raise
         except (Halt, Gone):
             pass
+        except Exception as error:
+            if self._late == len(self._body):
+                raise
+            tally.record(error, "before the tests: ")
+
+    def _bind(self, namespace: dict[str, Any], remote: Remote, described: dict[str, Any]) -> None:
+        """The program's names among the tests', then what of the tests could not run before."""
+        for name, value in described.items():
+            if name in self.names:
+                namespace[name] = _bind(name, value, remote, self._root, self._imports)
+        for code in self._body[self._late :]:
+            exec(code, namespace)
 
     def _run_asserts(self, namespace: dict[str, Any], tally: Tally) -> None:
         for place, code in enumerate(self._asserts):
@@ -142,12 +170,30 @@ def _broken(error: Exception) -> Any:
     return candidate
 
 
-def _bind(name: str, described: Any, remote: Remote, root: str) -> Any:
-    """A name of the program as the tests see it. A name that means a known module is that module, whatever the program says."""
+def _bind(name: str, described: Any, remote: Remote, root: str, imports: dict[str, Any]) -> Any:
+    """A name of the program as the tests see it. What the reference imports from the standard library, and names of known
+    modules, are that, whatever the program says."""
     wanted = ALIASES.get(name, name)
+    if name != root and name in imports:
+        return imports[name]
     if name != root and (wanted in sys.stdlib_module_names or wanted in ALIASES.values()):
         return importlib.import_module(wanted)
     return remote.value(described)
+
+
+def _imports(reference: str) -> dict[str, Any]:
+    """What the reference imports from the standard library, by the names it has there; some that nothing else is called."""
+    namespace: dict[str, Any] = {}
+    exec(STANDARD, namespace)
+    with contextlib.suppress(SyntaxError, ValueError):
+        for node in ast.parse(reference).body:
+            if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] in sys.stdlib_module_names:
+                with contextlib.suppress(ImportError):
+                    exec(compile(ast.Module([node], []), TESTS, "exec"), namespace)
+            elif isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+                namespace.pop(node.name, None)
+    namespace.pop("__builtins__", None)
+    return namespace
 
 
 def _given_definitions(problem: Problem, root: str) -> list[Any]:
@@ -162,10 +208,17 @@ def _given_definitions(problem: Problem, root: str) -> list[Any]:
     return [compile(ast.Module(kept, []), TESTS, "exec")]
 
 
-def _defines_class(problem: Problem, root: str) -> bool:
-    """Whether the thing under test is a class, by what the problem says: then its operators are its behaviour."""
+def operators(problem: Problem, root: str) -> frozenset[str]:
+    """Where a class is asked for, the operators that are its behaviour: those which the problem itself says it has."""
     text = "\n".join([problem.reference, problem.prompt, problem.signature])
-    return problem.entry_point == root and re.search(rf"^class {re.escape(root)}\b", text, re.MULTILINE) is not None
+    if problem.entry_point != root or not re.search(rf"^class {re.escape(root)}\b", text, re.MULTILINE):
+        return frozenset()
+    found = set(re.findall(r"__(\w+?)__", text))
+    if "total_ordering" in text or "order=True" in text:
+        found |= {"lt", "le", "gt", "ge"}
+    if "__iter__" in text or "__getitem__" in text:
+        found.add("contains")
+    return frozenset(found | {f"i{name}" for name in found})
 
 
 def _own_classes(namespace: dict[str, Any], root: str) -> dict[str, type]:

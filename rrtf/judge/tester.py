@@ -2,13 +2,12 @@
 
 import json
 import os
-import signal
 import socket
 import sys
 from collections import OrderedDict
 from typing import Any, BinaryIO, NoReturn
 
-from rrtf.judge.counting import Overrun, Tally
+from rrtf.judge.counting import Overrun, Tally, bounded
 from rrtf.judge.loading import load
 from rrtf.judge.programs import ProgramSuite
 from rrtf.judge.run import Bounds, Run
@@ -31,7 +30,6 @@ class Tester:
         self._suites: OrderedDict[str, Suite | str] = OrderedDict()
         self._sizes: dict[str, int] = {}
         self._null = os.open(os.devnull, os.O_RDONLY)
-        signal.signal(signal.SIGPROF, _overrun)
 
     def serve(self) -> NoReturn:
         """Until the engine closes the stream."""
@@ -76,21 +74,19 @@ class Tester:
         if described is not None:
             finished = self._execute(suite, namespace, remote, described, tally, bounds)
         run.close()
-        run.evidence.starved |= remote.starved
-        run.evidence.full |= remote.full
+        run.evidence.starved |= remote.errors.starved
+        run.evidence.full |= remote.errors.full
         total = suite.count() if not finished or tally.raised else tally.total
         return find(run.evidence, tally, total=total, seconds=bounds.seconds, loaded=described is not None, finished=finished)
 
     def _execute(self, suite: CallSuite, namespace: Any, remote: Any, described: Any, tally: Tally, bounds: Bounds) -> bool:
         """True when the tests ran to their end with the candidate still alive."""
         seconds = 2 + 3 * bounds.seconds
-        signal.setitimer(signal.ITIMER_PROF, seconds)
         try:
-            suite.execute(namespace, remote, described, tally)
+            with bounded(seconds):
+                suite.execute(namespace, remote, described, tally)
         except Overrun:
             remote.run.stop("timeout", f"the tests needed more than {seconds:g} CPU seconds for what the program returned")
-        finally:
-            signal.setitimer(signal.ITIMER_PROF, 0)
         return not remote.run.over
 
     def _report(self, job: int, finding: Finding) -> None:
@@ -110,7 +106,3 @@ def _suite(problem: Problem) -> Suite:
     if suite.count() == 0:
         raise BrokenTests("the problem has no tests")
     return suite
-
-
-def _overrun(*_: Any) -> None:
-    raise Overrun

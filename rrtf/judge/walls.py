@@ -8,7 +8,8 @@ class Walls(NamedTuple):
     """The tier's name, where candidates may write, the user they become (None: no other), and how to empty their folder.
 
     `close_in` is what a process inside still has to do to shut itself in; it is told whether it is a candidate. `power` is the
-    one capability they keep as another user, where Python can't be read without.
+    one capability they keep as another user, where Python can't be read without. `crowd` counts what the limit of processes
+    must leave room for: tasks of that user beside the candidate's. `leave` removes what the tier made, when its work is over.
     """
 
     tier: str
@@ -17,6 +18,8 @@ class Walls(NamedTuple):
     wipe: Callable[[], None]
     close_in: Callable[[bool], None] = lambda candidate: None
     power: int | None = None
+    crowd: Callable[[], int] = lambda: 0
+    leave: Callable[[], None] = lambda: None
 
     @property
     def words(self) -> str:

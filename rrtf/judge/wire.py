@@ -14,6 +14,8 @@ PLAIN = frozenset({str, bool, type(None), float})
 SMALL = 1 << 62  # integers beyond this travel as hexadecimal, which Python converts in linear time and without a digit limit
 MAX_DEPTH = 200
 HEADER = struct.Struct("!8sI")
+# what `dict.keys()`, `.values()` and `.items()` return
+VIEWS: Any = (type({}.keys()), type({}.values()), type({}.items()))
 
 Hook = Callable[[Any], Any]
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from rrtf.judge import jail, linux, lower
-from rrtf.judge.confine import MEMORY
+from rrtf.judge.confine import MEMORY, STACK_BYTES
 from rrtf.judge.walls import Walls
 from rrtf.judge.zygote import Zygote
 
@@ -49,11 +49,13 @@ def main(tier: str, root: str) -> None:
     theirs.close()
     os.close(0)
     os.close(1)
-    ended, _ = os.wait()
-    for child in children:
-        if child != ended:
-            os.kill(child, signal.SIGKILL)
-            os.waitpid(child, 0)
+    zygote, tester = children
+    if os.wait()[0] == zygote:
+        os.kill(tester, signal.SIGKILL)
+    else:
+        if tier == "namespaces":  # everything inside goes with it; elsewhere it sees the tester go, and cleans up
+            os.kill(zygote, signal.SIGKILL)
+        os.waitpid(zygote, 0)
     os._exit(0)
 
 
@@ -63,15 +65,21 @@ def _start(tier: str, inside: Callable[[Walls], None]) -> int:
 
 def _zygote(theirs: socket.socket, control: socket.socket, walls: Walls) -> None:
     control.close()
+    os.dup(1)  # the engine waits for the end of this pipe; candidates close it
+    if walls.tier != "namespaces":
+        os.setsid()  # outlives the worker's group, to clean up behind it
     _leave_streams()
     Zygote(theirs, walls).serve()
 
 
 def _tester(control: socket.socket, theirs: socket.socket, walls: Walls, make: Any) -> None:
     theirs.close()
+    if linux.AVAILABLE:
+        linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
     orders, findings = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     walls.close_in(False)
     resource.setrlimit(MEMORY, (TESTER_BYTES, TESTER_BYTES))
+    resource.setrlimit(resource.RLIMIT_STACK, (STACK_BYTES, STACK_BYTES))  # Python 3.10 recurses on it
     os.write(1, json.dumps({"ready": walls.words}).encode() + b"\n")
     _leave_streams()
     make(control, orders, findings).serve()

@@ -47,8 +47,7 @@ class Zygote:
         while True:
             data, descriptors, _, _ = socket.recv_fds(self._control, 1 << 16, 4)
             if not data:
-                self._sweep()
-                os._exit(0)
+                self._leave()
             order = json.loads(data)
             if "run" not in order:
                 continue  # an order to stop that came after the end
@@ -56,6 +55,7 @@ class Zygote:
 
     def _run(self, limits: Limits, descriptors: list[int]) -> None:
         started = time.monotonic()
+        limits = limits._replace(processes=limits.processes + self._walls.crowd())
         try:
             pid = os.fork()
         except OSError as error:  # no memory or no process left on this machine
@@ -93,8 +93,7 @@ class Zygote:
                 break
             if any(descriptor != self._wake for descriptor, _ in ready):
                 if not self._control.recv(1 << 16):
-                    self._sweep()
-                    os._exit(0)
+                    self._leave()
                 break
             if not ready:
                 look = census.look()
@@ -120,15 +119,16 @@ class Zygote:
                 continue
             census.reap(wait=alone)
 
-    def _sweep(self) -> None:
+    def _leave(self) -> NoReturn:
         self._end_everyone(Census(0))
+        self._walls.leave()
+        os._exit(0)
 
     def _send(self, message: dict[str, Any]) -> None:
         try:
             self._control.sendall(json.dumps(message).encode() + b"\n")
         except OSError:
-            self._sweep()
-            os._exit(0)
+            self._leave()
 
 
 def send_order(control: socket.socket, limits: Limits, descriptors: list[int]) -> None:

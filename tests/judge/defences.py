@@ -36,6 +36,7 @@ OLD_ROOT = """    linux.pivot_root(base)
 """
 SAME_USER = ("jail.py", 'uid = INSIDE_UID if channel.recv(1) == b"2" else None', "uid = channel.recv(1) and None")
 STILL_ROOT = ("lower.py", "uid = OUTSIDE_UID if os.getuid() == 0 else None", "uid = None")
+ANY_SOCKET = ("confine.py", 'seccomp.FAMILIES if walls.tier == "namespaces" else ()', "seccomp.FAMILIES")
 
 # the tests where the candidate can't reach them, and what may cross
 SPLIT = (
@@ -48,7 +49,7 @@ SPLIT = (
         "an object of the program never decides a comparison with a value of the tests",
         (
             (
-                "proxies.py",
+                "things.py",
                 "return isinstance(other, Thing) and (other._rrtf_handle",
                 "return (getattr(other, '_rrtf_handle', None)",
             ),
@@ -57,8 +58,34 @@ SPLIT = (
     ),
     Defence(
         "operators between the program's objects and the tests' values stay here",
-        (("proxies.py", "if isinstance(other, Thing) or self._rrtf.operators:", "if True:"),),
-        ("63-below", "63-in"),
+        (("things.py", 'if isinstance(other, Thing) or operation.strip("_") in self._rrtf.operators:', "if True:"),),
+        ("63-below", "63-in", "42-class-far"),
+    ),
+    Defence(
+        "a class under test answers only for the operators that the problem gives it",
+        (("suites.py", 'found = set(re.findall(r"__(\\w+?)__", text))', 'found = {"sub", "lt", "gt", "le", "ge"}'),),
+        ("42-class-far", "42-class-range"),
+    ),
+    Defence(
+        "no attribute in place of a method of the tests",
+        (("exchange.py", " or callable(getattr(type(value), key, None)):", ":"),),
+        ("63-shadow-method",),
+    ),
+    Defence(
+        "nothing is close to no number (input form)",
+        (
+            (
+                "inputs.py",
+                "and _near(output, expected, atol)",
+                'and bool(__import__("numpy").allclose(output, expected, rtol=RTOL, atol=atol))',
+            ),
+        ),
+        ("45-empty-row", "45-empty-broadcast"),
+    ),
+    Defence(
+        "nothing is close to no number (numpy in the tests)",
+        (("suites.py", '            closeness.guard(testing="testing" in text)\n', "            pass\n"),),
+        ("45-all-close", "45-all-close-array"),
     ),
     Defence(
         "exact types cross: a tuple is no list",
@@ -78,7 +105,7 @@ SPLIT = (
     ),
     Defence(
         "no attribute that Python itself calls",
-        (("exchange.py", 'if key.startswith("__"):', "if False:"),),
+        (("exchange.py", 'if key.startswith("__") or ', "if "),),
         ("51-attribute",),
     ),
     Defence(
@@ -127,13 +154,18 @@ SPLIT = (
     ),
     Defence(
         "exceptions that steer Python are none of the program's",
-        (("proxies.py", " and name not in _CONTROL:", ":"),),
+        (("errors.py", "if not names or names[0] in refused:", "if not names:"),),
         ("63-stop-iteration",),
     ),
     Defence(
         "modules that the tests use are the tests' own",
         (("suites.py", "if name != root and (wanted in", "if False and (wanted in"),),
         ("63-names-answers",),
+    ),
+    Defence(
+        "what the reference imports is the tests' own",
+        (("suites.py", "if name != root and name in imports:", "if False:"),),
+        ("63-free-name", "63-free-class", "63-free-function"),
     ),
     Defence(
         "names that the tests define are the tests' own",
@@ -176,6 +208,16 @@ PROOF = (
         ("no-tests",),
     ),
     Defence(
+        "tests that are coroutines run",
+        (("pytest_style.py", "if inspect.iscoroutine(result):", "if False:"),),
+        ("61-async-none", "61-async-plain"),
+    ),
+    Defence(
+        "tests that are generators run",
+        (("pytest_style.py", "elif inspect.isgenerator(result):", "elif False:"),),
+        ("61-yields-none",),
+    ),
+    Defence(
         "a script must end with status 0",
         (
             (
@@ -203,7 +245,7 @@ PROOF = (
     ),
     Defence(
         "a validation program runs whatever it is named",
-        (("programs.py", 'lines[main.lineno - 1] = "if True:"', "pass"),),
+        (("programs.py", "_always(lines, main.test)", "pass"),),
         ("63-program-name",),
     ),
     Defence(
@@ -243,7 +285,7 @@ LIMITS = (
     ),
     Defence(
         "CPU seconds of the tests on what the program returned",
-        (("tester.py", "signal.setitimer(signal.ITIMER_PROF, seconds)", "pass"),),
+        (("counting.py", "signal.setitimer(signal.ITIMER_PROF, seconds)", "pass"),),
         ("tests-loop",),
     ),
     Defence("memory, by the kernel", (("confine.py", "    _limit(MEMORY, limits.memory)\n", ""),), ("heap",)),
@@ -408,7 +450,7 @@ MACHINE = (
 KERNEL = (
     Defence(
         "system calls are filtered",
-        (("confine.py", "        seccomp.install()\n", "        pass\n"),),
+        (("confine.py", 'seccomp.install(families=seccomp.FAMILIES if walls.tier == "namespaces" else ())', "pass"),),
         ("unshare", "memfd", "clone", "clone3"),
     ),
     Defence("no unshare", (("seccomp.py", '    "unshare": (272, 97),\n', ""),), ("unshare",)),
@@ -421,6 +463,23 @@ KERNEL = (
         (("seccomp.py", "(_EQUAL, 1, 0, architecture),", "(_EQUAL, 1, 1, architecture),"),),
         ("i386",),
         machine="x86_64",
+    ),
+    Defence(
+        "only sockets that a network namespace holds",
+        (("seccomp.py", "FAMILIES = (1, 2, 10, 16)", "FAMILIES = tuple(range(46))"),),
+        ("29-families",),
+    ),
+    Defence(
+        "no signals to the owner of a descriptor",
+        (("seccomp.py", "_OWNERS = (((72, 25), (8, 10, 15)), ((16, 29), (0x8901, 0x8902)))", "_OWNERS = ()"),),
+        ("30-owner",),
+    ),
+    Defence(
+        "limits and CPUs of no other process (either alone holds: another user, the filter)",
+        (SAME_USER, ("seccomp.py", "_ONLY_ITSELF = ((302, 261), (203, 122), (142, 118))", "_ONLY_ITSELF = ()")),
+        ("32-other-limits", "32-affinity"),
+        root=True,
+        breaks=True,
     ),
     Defence(
         "plain processes signal only themselves (either alone holds: another user, the filter)",
@@ -443,11 +502,16 @@ KERNEL = (
         landlock=1,
     ),
     Defence(
-        "Landlock refuses TCP", (("landlock.py", "_TCP if version >= 4 else 0", "0"),), ("tcp",), tier="landlock", landlock=4
+        "no network beside Landlock (either alone holds: Landlock itself, no sockets)",
+        (("landlock.py", "_TCP if version >= 4 else 0", "0"), ANY_SOCKET),
+        ("tcp",),
+        tier="landlock",
+        landlock=4,
     ),
+    Defence("no network among plain processes", (ANY_SOCKET,), ("tcp", "abstract"), tier="processes"),
     Defence(
-        "Landlock refuses abstract sockets",
-        (("landlock.py", "_SCOPES if version >= SIGNALS_SINCE else 0", "0"),),
+        "no abstract sockets beside Landlock (either alone holds: Landlock itself, no sockets)",
+        (("landlock.py", "_SCOPES if version >= SIGNALS_SINCE else 0", "0"), ANY_SOCKET),
         ("abstract",),
         tier="landlock",
         landlock=6,

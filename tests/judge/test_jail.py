@@ -1,17 +1,21 @@
 """Where the interpreter lies makes no difference to what a candidate may import and where it may write."""
 
 import os
+import signal
 import subprocess
+import sys
 import sysconfig
+import time
 import venv
 from pathlib import Path
 
 import pytest
 
 from rrtf.errors import InfrastructureError
+from rrtf.judge.counting import Overrun, bounded
 from rrtf.judge.engine import Job, judge
 from rrtf.judge.settings import Isolation, Judge
-from rrtf.records import Problem, TestKind, Tests
+from rrtf.records import Outcome, Problem, TestKind, Tests
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = """
@@ -108,3 +112,93 @@ def test_temporary_files_lie_in_the_scratch_of_lower_tiers(tier: Isolation) -> N
     except InfrastructureError as error:
         pytest.skip(str(error))
     assert verdict.outcome.value == "all_tests_passed", verdict.detail
+
+
+ENDLESS = """
+import os, sys, threading
+from pathlib import Path
+from rrtf.judge.engine import Job, judge
+from rrtf.judge.settings import Isolation, Judge
+from rrtf.records import Problem, TestKind, Tests
+
+program = '''
+import os, time
+def f(x):
+    if os.fork() == 0:
+        os.setsid()
+    while True:
+        time.sleep(0.1)
+'''
+problem = Problem(task_id="a/1", text="", entry_point="f", tests=Tests(kind=TestKind.asserts, asserts=("assert f(1) == 2",)))
+judging = judge([Job(problem, program)], Judge(workers=1, isolation=Isolation(sys.argv[1]), time_limit=60.0))
+children = Path(f"/proc/self/task/{os.getpid()}/children")
+threading.Timer(1.5, lambda: print(children.read_text(), flush=True)).start()
+try:
+    next(judging)
+except KeyboardInterrupt:
+    judging.close()
+"""
+
+
+def _working_in(folders: set[Path]) -> list[str]:
+    """Processes whose working folder is, or was, one of these."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cwd"):
+        try:
+            place = str(path.readlink()).removesuffix(" (deleted)")
+        except OSError:
+            continue
+        found += [path.parent.name] if any(place.startswith(str(folder)) for folder in folders) else []
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tier", ["processes", "landlock"])
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGKILL], ids=lambda end: end.name)
+def test_an_interrupted_judge_leaves_no_candidate_running(tier: str, end: signal.Signals) -> None:
+    engine = subprocess.Popen([sys.executable, "-c", ENDLESS, tier], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert engine.stdout is not None
+    worker = engine.stdout.readline().strip()
+    if not worker:
+        pytest.skip(engine.communicate()[1])
+    folders = set(Path("/tmp").glob(f"rrtf-judge-{worker}-*"))
+    assert len(_working_in(folders)) >= 3  # the worker's warm half, the candidate and its child
+    engine.send_signal(end)
+    engine.communicate(timeout=20)
+    deadline = time.monotonic() + 10
+    while (_working_in(folders) or any(folder.exists() for folder in folders)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert _working_in(folders) == []
+    assert not any(folder.exists() for folder in folders)
+
+
+def test_tests_may_not_wait_for_ever() -> None:
+    started = time.monotonic()
+    with pytest.raises(Overrun), bounded(0.02):
+        time.sleep(60)
+    assert time.monotonic() - started < 30
+
+
+def test_a_damaged_cached_verdict_is_judged_again(tmp_path: Path) -> None:
+    tests = Tests(kind=TestKind.asserts, asserts=("assert f(1) == 2",))
+    job = Job(Problem(task_id="a/1", text="", entry_point="f", tests=tests), "def f(x):\n    return x + 1\n")
+    cache = tmp_path / "verdicts.jsonl"
+    (first,) = judge([job], Judge(workers=1), cache=cache)
+    cache.write_text(cache.read_text().replace('"all_tests_passed"', '"all_good"'))
+    (second,) = judge([job], Judge(workers=1), cache=cache)
+    assert first.outcome is second.outcome is Outcome.all_tests_passed
+
+
+def test_a_named_tier_takes_no_verdict_of_another_from_the_cache(tmp_path: Path) -> None:
+    tests = Tests(kind=TestKind.asserts, asserts=("assert f(1) == 2",))
+    job = Job(Problem(task_id="a/1", text="", entry_point="f", tests=tests), "def f(x):\n    return x + 1\n")
+    cache = tmp_path / "verdicts.jsonl"
+    (lowest,) = judge([job], Judge(workers=1, isolation=Isolation.processes), cache=cache)
+    assert lowest.isolation.startswith("processes")
+    (any_tier,) = judge([job], Judge(workers=1), cache=cache)
+    assert any_tier == lowest
+    try:
+        (named,) = judge([job], Judge(workers=1, isolation=Isolation.namespaces), cache=cache)
+    except InfrastructureError as error:
+        pytest.skip(str(error))
+    assert named.isolation.startswith("namespaces")

@@ -1,0 +1,110 @@
+"""Exceptions across the border: what the program raises arrives as the nearest class that the tests can know.
+
+A builtin exception arrives as itself; a class of the program as a class of that name below the builtin one it is made from,
+the same one each time, so that `except` and `pytest.raises` find it. Exceptions that steer Python never arrive as themselves.
+"""
+
+import builtins
+from typing import Any
+
+from rrtf.judge import wire
+from rrtf.judge.wire import Unsendable, Violation
+
+# raised by the program they must not end a loop or a process of the tests; SystemExit may arrive where the tests speak of it
+_CONTROL = frozenset(
+    {"StopIteration", "StopAsyncIteration", "GeneratorExit", "SystemExit", "KeyboardInterrupt", "BaseException"}
+)
+MAX_NAMES = 20  # along the tree of one class
+
+
+class Errors:
+    """The exception classes of one candidate. `starved` and `full` remember whether memory or files ever ran out."""
+
+    def __init__(self, remote: Any, *, exits: bool) -> None:
+        self._remote = remote
+        self._control = _CONTROL - {"SystemExit"} if exits else _CONTROL
+        self._kinds: dict[str, type[BaseException]] = {}
+        self.starved = self.full = False
+
+    def kind(self, names: list[str]) -> type[BaseException]:
+        """The class for the names along a class's tree, its own first."""
+        return grown(names, self._kinds, refused=self._control)
+
+    def of(self, raised: list[Any]) -> BaseException:
+        """The exception to raise for the one that the program's runtime described."""
+        names, text, _, number, arguments, handle = raised
+        names, text = [str(name) for name in names] or ["Exception"], str(text)
+        self.starved |= "MemoryError" in names
+        self.full |= number in (27, 28, 122)  # EFBIG, ENOSPC, EDQUOT
+        kind = self.kind(names)
+        if kind.__name__ != names[0]:
+            return RuntimeError(f"{names[0]}: {text}")
+        error = _made(kind, arguments, text)
+        if isinstance(error, _Lent):
+            error._rrtf_text = text
+            error._rrtf_thing = None if handle is None else self._remote.accept("h", [handle, names[0], "object", []])
+        return error
+
+    def lend(self, error: Exception) -> list[Any]:
+        """Describe an exception of the tests' own function to the program, and know it when it comes back."""
+        names = [kind.__name__ for kind in type(error).__mro__][:MAX_NAMES]
+        if not hasattr(builtins, names[0]):
+            self._kinds[names[0]] = type(error)
+        return [names, str(error)[:500], packed_arguments(error)]
+
+
+def grown(
+    names: list[str], kinds: dict[str, type[BaseException]], *, refused: frozenset[str] = frozenset()
+) -> type[BaseException]:
+    """The class with these names along its tree: builtin, known from before, or made now."""
+    if not names or names[0] in refused:
+        return RuntimeError
+    known = getattr(builtins, names[0], None)
+    if isinstance(known, type) and issubclass(known, BaseException):
+        return known
+    if names[0] not in kinds:
+        base = grown(names[1:MAX_NAMES], kinds, refused=refused)
+        kinds[names[0]] = type(names[0], (base,) if issubclass(base, _Lent) else (_Lent, base), {})
+    return kinds[names[0]]
+
+
+class _Lent(BaseException):
+    """An exception of a class of the program: its text, and its attributes where it is kept over there."""
+
+    _rrtf_text = ""
+    _rrtf_thing: Any = None
+
+    def __str__(self) -> str:
+        return self._rrtf_text
+
+    def __getattr__(self, name: str) -> Any:
+        if self._rrtf_thing is None or name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(self._rrtf_thing, name)
+
+
+def _made(kind: type[BaseException], packed: Any, text: str) -> BaseException:
+    try:
+        arguments = wire.unpack(packed, other=_nothing_else)
+        error = kind(*arguments)
+        if issubclass(kind, _Lent) or str(error)[: len(text)] == text:
+            return error
+    except Exception:  # noqa: S110 - a forged or unusual one arrives by its text
+        pass
+    try:
+        return kind(text)
+    except TypeError:  # UnicodeDecodeError and the like want more arguments
+        return RuntimeError(f"{kind.__name__}: {text}")
+
+
+def _nothing_else(packed: Any) -> Any:
+    raise Violation(f"an argument of an exception: {packed!r:.100}")
+
+
+def packed_arguments(error: BaseException) -> Any:
+    """The exception's arguments where they are few plain values, else none."""
+    try:
+        packed = [wire.pack(value, other=wire.refuse, depth=3) for value in error.args[:5]]
+        return packed if len(wire.dumps(packed)) < 2000 else None
+    except (Unsendable, ValueError):
+        return None
