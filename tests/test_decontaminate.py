@@ -124,6 +124,23 @@ def test_sets_that_share_nothing_raise_no_alarm(mbpp: list[Problem], humaneval: 
     assert len({one.task_id for one in overlaps(leetcode, mbpp[:300], SETTINGS)}) <= 1
 
 
+def test_siblings_of_one_template_are_no_copies_and_repeats_are(mbpp: list[Problem]) -> None:
+    """MBPP asks for the same of many things: the lateral surface of a cone and of a cube, the even numbers and the odd ones."""
+    known = {one.task_id: one for one in mbpp}
+    test = [one for one in mbpp if one.split == "test"]
+
+    def found(numbers: Sequence[int], **changed: float) -> set[int]:
+        training = [known[f"MBPP/{number}"] for number in numbers]
+        rows = overlaps(training, test, replace(SETTINGS, **changed))  # type: ignore[arg-type]
+        return {int(one.task_id.split("/")[1]) for one in rows}
+
+    siblings = [618, 622, 623, 624, 626, 647, 654, 682, 697, 716, 743, 789, 814, 824, 863, 947, 970]
+    repeats = [602, 632, 649, 653, 658, 673, 676, 708, 759, 800, 821, 872, 896, 917, 922, 928, 952]
+    assert found(siblings) == set()
+    assert found(siblings, words=0.0) == set(siblings)
+    assert found(repeats) == set(repeats)
+
+
 def test_kept_and_dropped_are_all_and_the_report_names_the_evidence(humaneval: list[Problem]) -> None:
     stranger = problem("stranger", "Count the lamps that burn after every second switch was turned.")
     result = decontaminate([stranger, *humaneval[:5]], {"HumanEval": humaneval}, SETTINGS)

@@ -159,6 +159,7 @@ def test_the_prompt_asks_what_the_papers_figure_2_asks() -> None:
         "Sure, here is a harder task:\n\nReturn it.",
         "```\nReturn it.\n```",
         '"Return it."',
+        "<think>\nHarder: return two.\n</think>\n\nRewritten task: Return it.",
         "### Task\nReturn it.".replace("### Task", "### Task:"),
     ],
 )

@@ -143,7 +143,7 @@ def test_the_writer_is_asked_once_a_problem_and_its_calls_are_varied() -> None:
                 temperature=0.0,
                 seed=0,
                 prompt=message.text,
-                response=ANSWER,
+                response=f"<think>\nassert add(9, 9) == 0, no\n</think>\n{ANSWER}",
                 program="",
             )
 
@@ -152,6 +152,7 @@ def test_the_writer_is_asked_once_a_problem_and_its_calls_are_varied() -> None:
     assert set(calls) == {"p", "q"}
     assert calls["p"] == calls["q"]
     assert len(calls["p"]) > 5
+    assert calls["p"][0] == Call("add(1, 2)", "3")
     assert len({call.text for call in calls["p"]}) == len(calls["p"])
     assert request_calls(PROBLEM, wide).task_id == "p~tests"
 

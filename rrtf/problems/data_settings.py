@@ -65,6 +65,9 @@ class Decontaminate:
     # share of the shorter text's grams, weighted by how rare each is in the benchmark, that must be shared; 0 switches this
     # off. At 0.5 no text of MBPP or LeetCode alarms on HumanEval, 0.5 % of LeetCode's on MBPP
     text: float = 0.5
+    # share of the shorter text's words, weighted likewise, that must be shared too; 0 asks for none. Of 104 problems of MBPP's
+    # training part that are found in its test part without it 24 are repeats; with it all 24 are found, and 35 of the 80 others
+    words: float = 0.85
     # fewer shared grams than this say nothing: two short texts that agree on one phrase
     text_grams: int = 4
     # share of the solution's tree shingles, weighted likewise; 0 switches this off
@@ -87,7 +90,12 @@ class Decontaminate:
         """All values outside their range."""
         found = [
             f"decontaminate.{name}: {value} is outside [0, 1]"
-            for name, value in (("text", self.text), ("tree", self.tree), ("tests_share", self.tests_share))
+            for name, value in (
+                ("text", self.text),
+                ("words", self.words),
+                ("tree", self.tree),
+                ("tests_share", self.tests_share),
+            )
             if not 0 <= value <= 1
         ]
         smallest = {"ngram": 1, "text_grams": 1, "tree_labels": 1, "tree_equal_labels": 1, "tests": 0, "tests_characters": 0}

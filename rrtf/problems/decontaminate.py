@@ -141,23 +141,31 @@ class _Index:
 
 
 class _TextFinder:
-    """Weighted share of the word n-grams of the shorter text that are in the other: containment in either direction."""
+    """Weighted share of the word n-grams of the shorter text that are in the other, and of its words: containment in either
+    direction. The words tell siblings apart, which share their grams but for one: the area of a cone, of a cube.
+    """
 
     evidence = Evidence.text
 
     def __init__(self, benchmark: Sequence[Problem], settings: Decontaminate) -> None:
         self._settings = settings
         self._index = _Index([_grams(problem, settings.ngram) for problem in benchmark])
+        self._held = [_grams(problem, 1) for problem in benchmark]
+        self._words = _Index(self._held)
 
     def find(self, problem: Problem) -> Iterator[_Found]:
         grams = _grams(problem, self._settings.ngram)
         own = self._index.weight(grams)
+        words = _grams(problem, 1)
         for position, shared in self._index.shared(grams).items():
             if len(shared) < self._settings.text_grams:
                 continue
             score = self._index.weight(shared) / min(own, self._index.weights[position])
-            if score >= self._settings.text:
+            if score >= self._settings.text and self._told(words, position) >= self._settings.words:
                 yield _Found(position, score, " … ".join(" ".join(gram) for gram in shared[:: self._settings.ngram])[:200])
+
+    def _told(self, words: frozenset[tuple[str, ...]], position: int) -> float:
+        return self._words.weight(words & self._held[position]) / min(self._words.weight(words), self._words.weights[position])
 
 
 class _TreeFinder:
