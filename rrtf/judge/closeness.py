@@ -6,6 +6,8 @@ so where one side is empty and the other is not, the tests' process says what th
 
 from typing import Any
 
+from rrtf.judge.things import Iterated, Thing
+
 _RAISING = ("assert_allclose", "assert_array_equal", "assert_almost_equal", "assert_array_almost_equal", "assert_equal")
 
 
@@ -28,6 +30,7 @@ def _wrap(module: Any, names: tuple[str, ...], numpy: Any, different: Any) -> No
 
 def _guarded(compare: Any, numpy: Any, different: Any) -> Any:
     def guarded(first: Any, second: Any, *arguments: Any, **keywords: Any) -> Any:
+        first, second = (numpy.asarray(v) if isinstance(v, (Thing, Iterated)) else v for v in (first, second))  # asked once
         if (_size(numpy, first) == 0) == (_size(numpy, second) == 0):
             return compare(first, second, *arguments, **keywords)
         if different is None:

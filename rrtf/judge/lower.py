@@ -7,12 +7,14 @@ import functools
 import os
 import stat
 import tempfile
+import time
 from collections.abc import Callable
 
 from rrtf.judge import landlock, linux, reading, seccomp
 from rrtf.judge.jail import DEVICES, HIDDEN_PACKAGES, OUTSIDE_UID, visible_paths
 from rrtf.judge.walls import Walls
 
+FRESH = 1.0  # seconds for which a count of tasks is good: counting takes as long as judging a short program
 ROOM = 256  # tasks that the same user may start elsewhere while a candidate runs
 
 
@@ -41,20 +43,29 @@ def enter(inside: Callable[[Walls], None], *, landlocked: bool) -> int:
         tier = "landlock" if landlocked else "processes"
         tempfile.tempdir = os.environ["TMPDIR"] = scratch
         close_in = functools.partial(_close_in, rules)
-        crowd = functools.partial(_crowd, os.getuid() if uid is None else uid)
+        crowd = _Crowd(os.getuid() if uid is None else uid)
         leave = functools.partial(remove, worker, os.path.dirname(scratch))
         inside(Walls(tier, scratch, uid, lambda: empty(scratch), close_in, power, crowd, leave))
     finally:
         os._exit(0)
 
 
-def _crowd(uid: int) -> int:
+class _Crowd:
     """How many tasks a user has, and room for more: the kernel's limit counts all of them, not a candidate's alone."""
-    count = ROOM
-    for name in filter(str.isdigit, os.listdir("/proc") if linux.AVAILABLE else ()):
+
+    def __init__(self, uid: int) -> None:
+        self._uid, self._count, self._when = uid, 0, -FRESH
+
+    def __call__(self) -> int:
+        if linux.AVAILABLE and time.monotonic() - self._when > FRESH:
+            self._when, self._count = time.monotonic(), ROOM + sum(map(self._tasks, filter(str.isdigit, os.listdir("/proc"))))
+        return self._count
+
+    def _tasks(self, pid: str) -> int:
         with contextlib.suppress(OSError):
-            count += len(os.listdir(f"/proc/{name}/task")) if os.stat(f"/proc/{name}").st_uid == uid else 0
-    return count if linux.AVAILABLE else 0
+            if os.stat(f"/proc/{pid}").st_uid == self._uid:
+                return len(os.listdir(f"/proc/{pid}/task"))
+        return 0
 
 
 def _close_in(rules: int, candidate: bool) -> None:

@@ -13,6 +13,9 @@ from typing import Any
 PLAIN = frozenset({str, bool, type(None), float})
 SMALL = 1 << 62  # integers beyond this travel as hexadecimal, which Python converts in linear time and without a digit limit
 MAX_DEPTH = 200
+# made once: `json.dumps` and `json.loads` make them, or look for an encoding, at every message
+_ENCODER = json.JSONEncoder(ensure_ascii=True, check_circular=False, separators=(",", ":"))
+_DECODER = json.JSONDecoder()
 HEADER = struct.Struct("!8sI")
 # what `dict.keys()`, `.values()` and `.items()` return
 VIEWS: Any = (type({}.keys()), type({}.values()), type({}.items()))
@@ -101,7 +104,7 @@ def frame(nonce: bytes, message: Any, *, limit: int) -> bytes:
 
 def dumps(message: Any) -> bytes:
     """A packed message as JSON."""
-    return json.dumps(message, ensure_ascii=True, separators=(",", ":")).encode()
+    return _ENCODER.encode(message).encode()
 
 
 def framed(nonce: bytes, body: bytes, *, limit: int) -> bytes:
@@ -114,6 +117,6 @@ def framed(nonce: bytes, body: bytes, *, limit: int) -> bytes:
 def parse(body: bytes) -> Any:
     """The JSON of a frame; whatever is wrong with it raises Violation."""
     try:
-        return json.loads(body)
+        return _DECODER.decode(body.decode())
     except (ValueError, RecursionError) as error:
         raise Violation(f"not JSON: {error}") from None
