@@ -1,6 +1,7 @@
 """What the notebooks show of committed rows: arms, seeds, intervals, and "not run" where nothing was measured."""
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,8 @@ from rich.table import Table
 
 from rrtf.records import Score
 from rrtf.report import evidence, rows
-from rrtf.report.ablation_figure import ablation_figure, curves, solved_sets
-from rrtf.report.notebook_tables import ablation_table, table_2, table_3, table_4
+from rrtf.report.ablation_figure import ablation_figure, curves, own_overlap, solved_sets
+from rrtf.report.notebook_tables import ablation_table, decoding_table, table_2, table_3, table_4
 from rrtf.report.paper_figures import greedy_figure, quantized, sampling_figure
 from rrtf.report.rows import RunRow
 
@@ -40,8 +41,32 @@ def test_an_experiment_that_was_never_run_has_no_rows_and_the_tables_say_so(tmp_
     (tmp_path / "some").mkdir()
     rows.append(tmp_path / "some" / "results.jsonl", row("loss=rrtf"))
     assert evidence.rows("some", folder=tmp_path) == [row("loss=rrtf")]
-    for table in (table_2([]), table_3([]), table_4([]), ablation_table([], title="t", benchmark="b", command="rrtf -m")):
+    tables = (table_2([]), table_3([]), table_4([]), decoding_table([]))
+    for table in (*tables, ablation_table([], title="t", benchmark="b", command="rrtf -m")):
         assert "not run" in text(table) and "rrtf" in text(table)
+    assert evidence.whence([], command="rrtf -m") == "not run: rrtf -m"
+    (axes,) = own_overlap([], benchmark="b", command="rrtf -m").axes
+    assert [shown.get_text() for shown in axes.texts] == ["b, not run: rrtf -m"]
+
+
+def test_ways_of_decoding_stand_side_by_side_with_intervals() -> None:
+    sampled = [score("student", 0.2, benchmark="t", k=k) for k in (1, 10)]
+    found = row(scores=(score("student", 0.1), *(replace(one, protocol="n=10 T=0.8", samples=400) for one in sampled)))
+    shown = text(decoding_table([found]))
+    assert "greedy" in shown and "10.0 [0.0, 20.0]" in shown and "n=10 T=0.8" in shown and "measured at scale=cpu" in shown
+    assert shown.count("20.0 [10.0, 30.0]") == 2
+
+
+def test_who_solves_what_says_where_it_was_measured_and_of_how_many_problems() -> None:
+    arms = [
+        row(f"loss={loss}", solved={"humaneval/student": ("a",), "humaneval/trained": ("a", "b")}) for loss in ("sft", "rrtf")
+    ]
+    figure = own_overlap(arms, benchmark="humaneval", command="rrtf -m")
+    assert figure.get_suptitle() == "humaneval, measured at scale=cpu"
+    assert {shown.get_text() for shown in figure.axes[0].texts} == {
+        "1",
+        "38",
+    }  # all, both trained, nobody
 
 
 def test_arms_are_what_differs_and_seeds_of_an_arm_stand_together() -> None:

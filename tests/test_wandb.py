@@ -155,7 +155,7 @@ with logs(Path(sys.argv[2]), identity="same", mode=WandbMode.online) as log:
     for step in map(int, sys.argv[4:]):
         log(step, {"train/loss": float(step)})
     if sys.argv[3] == "ends":
-        log.finish(run_row())
+        log.finish(run_row(digests={"train": "0123456789abcdef"}))
 """
 
 
@@ -172,7 +172,8 @@ def test_online_a_run_goes_on_as_the_same_run_with_the_same_numbers_as_metrics_j
     (run,) = server.values()
     assert (run["groupName"], run["displayName"], run["jobType"]) == ("quickstart", "optim.learning_rate=2e-5", "train")
     config = {name: part["value"] for name, part in json.loads(run["config"]).items() if "value" in part}
-    assert config["optim"] == {"learning_rate": 2e-5} and {"commit", "dirty", "digests"} <= set(config)
+    assert config["optim"] == {"learning_rate": 2e-5} and {"commit", "dirty"} <= set(config)
+    assert config["digests"] == {"train": "0123456789abcdef"}
     assert losses(run) == [(1, 1.0), (2, 2.0), (3, 3.0)] and run["exits"] == [1, 0]
     assert run["summary"]["builtin_heldout/trained/pass@1"] == run_row().scores[4].value
     assert not any(b"0123456789" * 4 in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())

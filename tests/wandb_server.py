@@ -1,5 +1,6 @@
 """As much of a W&B server as one run needs: it keeps each run's group, name, config, history and summary, and no files."""
 
+import gzip
 import json
 import re
 from collections.abc import Iterator
@@ -65,7 +66,11 @@ def serving() -> Iterator[tuple[str, Runs]]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            sent = self.rfile.read(int(self.headers["Content-Length"]))
+            if not self.path.endswith(("/graphql", "/file_stream")):  # telemetry
+                self.reply({})
+                return
+            body = json.loads(gzip.decompress(sent) if self.headers["Content-Encoding"] == "gzip" else sent)
             if self.path == "/graphql":
                 operation = re.search(r"(?:query|mutation)\s+(\w+)", body["query"])
                 try:

@@ -8,7 +8,8 @@ from matplotlib.figure import Figure
 from rrtf.records import Score
 from rrtf.report.curve_figures import Checkpoint
 from rrtf.report.drawing import INK, PALETTE, QUIET, canvas, tidy
-from rrtf.report.evidence import NOT_RUN, arms, models
+from rrtf.report.evidence import NOT_RUN, arms, models, whence
+from rrtf.report.overlap_figure import overlap_bars
 from rrtf.report.rows import RunRow, epoch_of
 
 
@@ -70,3 +71,16 @@ def solved_sets(found: Sequence[RunRow], *, benchmark: str) -> dict[str, set[str
             label = "before training" if model == "student" else name
             sets.setdefault(label, set(group[0].solved.get(f"{benchmark}/{model}", ())))
     return sets
+
+
+def own_overlap(found: Sequence[RunRow], *, benchmark: str, command: str) -> Figure:
+    """Figure 5 for our runs, by any number of models; where there are none, a figure that says so."""
+    title = f"{benchmark}, {whence(found, command=command)}"
+    if not found:
+        figure = canvas(7.0, 3.4)
+        axes = figure.subplots()
+        axes.axis("off")
+        axes.text(0.5, 0.5, title, ha="center", va="center", fontsize=12, color=INK)
+        return figure
+    problems = next(score.problems for score in found[0].scores if score.benchmark == benchmark)
+    return overlap_bars(solved_sets(found, benchmark=benchmark), problems=problems, title=title)

@@ -21,11 +21,14 @@ class Checkpoint(NamedTuple):
     score: Score
 
 
-def epochs_figure(curves: Mapping[str, Sequence[Checkpoint]], *, with_paper: bool = True) -> Figure:
-    """Score against epochs, a line a data size with its 95 % band; the paper's peaks as dashed lines in their own panel."""
+def epochs_figure(curves: Mapping[str, Sequence[Checkpoint]], *, whence: str = "", with_paper: bool = True) -> Figure:
+    """Score against epochs, a line a data size with its 95 % band; the paper's peaks as dashed lines in their own panel.
+
+    `whence` says where the scores come from.
+    """
     figure = canvas(9.2 if with_paper else 5.6, 3.9)
     panels = figure.subplots(1, 2 if with_paper else 1, squeeze=False)[0]
-    tidy(panels[0], title="this project", x="epochs", y="pass@1, %")
+    tidy(panels[0], title=f"this project, {whence}".rstrip(", "), x="epochs", y="pass@1, %")
     for (name, points), colour in zip(curves.items(), colours(list(curves)).values(), strict=True):
         epochs = [point.epoch for point in points]
         panels[0].plot(epochs, [100 * p.score.value for p in points], marker="o", markersize=4, color=colour, label=name)
@@ -33,7 +36,8 @@ def epochs_figure(curves: Mapping[str, Sequence[Checkpoint]], *, with_paper: boo
         panels[0].fill_between(epochs, low, high, color=colour, alpha=0.15, linewidth=0)
     panels[0].set_ylim(bottom=0)
     panels[0].xaxis.set_major_locator(MaxNLocator(integer=True))
-    panels[0].legend(fontsize=8.5, frameon=False, title="prompts", title_fontsize=8.5)
+    if curves:
+        panels[0].legend(fontsize=8.5, frameon=False, title="prompts", title_fontsize=8.5)
     if with_paper:
         _paper_peaks(panels[1])
     return figure

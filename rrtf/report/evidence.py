@@ -24,6 +24,11 @@ def origin(row: RunRow) -> str:
     return f"measured at scale={row.scale or 'cpu'}"
 
 
+def whence(found: Sequence[RunRow], *, command: str) -> str:
+    """Where the numbers of a study come from, or the command that would make them."""
+    return origin(found[0]) if found else f"{NOT_RUN}: {command}"
+
+
 def student(row: RunRow) -> str:
     """The student's short name."""
     return str(row.settings["student"]["checkpoint"]).rstrip("/").rpartition("/")[2]

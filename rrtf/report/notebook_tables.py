@@ -118,6 +118,18 @@ def ablation_table(found: Sequence[RunRow], *, title: str, benchmark: str, comma
     return made
 
 
+def decoding_table(found: Sequence[RunRow]) -> Table:
+    """The student's score by each way of decoding; a way is a benchmark of the run."""
+    made = _table("decoding: HumanEval, % [95 % interval]", "decoding", "problems", "pass@1", "pass@10", "where from")
+    for row in found:
+        for first in (score for score in row.scores if score.k == 1 and score.model == "student"):
+            ten = cell(row.score(first.benchmark, "student", 10)) if first.samples > first.problems else "-"
+            made.add_row(first.protocol, str(first.problems), cell(first), ten, origin(row))
+    if not found:
+        made.add_row("this project", "-", NOT_RUN, NOT_RUN, "rrtf experiment=decoding")
+    return made
+
+
 def _lead(group: Sequence[RunRow]) -> str:
     """Before and after training, the mean over the seeds; an arm without teachers has none."""
     ends = ([row.measured.get(f"validation/gap_teacher_student/{when}") for row in group] for when in ("before", "after"))
