@@ -17,7 +17,7 @@ from typing import NamedTuple
 from rrtf.problems.data_settings import Decontaminate
 from rrtf.problems.dropped import Dropped
 from rrtf.problems.pairs import Pair, pairs
-from rrtf.problems.tree import Function, Labels, functions, parse, shingles
+from rrtf.problems.tree import Function, Labels, binds, functions, parse, shingles
 from rrtf.records import Problem
 
 
@@ -150,13 +150,13 @@ class _TextFinder:
     def __init__(self, benchmark: Sequence[Problem], settings: Decontaminate) -> None:
         self._settings = settings
         self._index = _Index([_grams(problem, settings.ngram) for problem in benchmark])
-        self._held = [_grams(problem, 1) for problem in benchmark]
+        self._held = [_words(problem) for problem in benchmark]
         self._words = _Index(self._held)
 
     def find(self, problem: Problem) -> Iterator[_Found]:
         grams = _grams(problem, self._settings.ngram)
         own = self._index.weight(grams)
-        words = _grams(problem, 1)
+        words = _words(problem)
         for position, shared in self._index.shared(grams).items():
             if len(shared) < self._settings.text_grams:
                 continue
@@ -165,7 +165,8 @@ class _TextFinder:
                 yield _Found(position, score, " … ".join(" ".join(gram) for gram in shared[:: self._settings.ngram])[:200])
 
     def _told(self, words: frozenset[tuple[str, ...]], position: int) -> float:
-        return self._words.weight(words & self._held[position]) / min(self._words.weight(words), self._words.weights[position])
+        least = min(self._words.weight(words), self._words.weights[position])
+        return self._words.weight(words & self._held[position]) / least if least else 1.0
 
 
 class _TreeFinder:
@@ -238,6 +239,13 @@ def _grams(problem: Problem, size: int) -> frozenset[tuple[str, ...]]:
         words = re.findall(r"[^\W_]+", _without_code(text).lower())
         grams |= {tuple(words[i : i + size]) for i in range(len(words) - size + 1)}
     return frozenset(grams)
+
+
+def _words(problem: Problem) -> frozenset[tuple[str, ...]]:
+    """The words of the wording but for the solution's variables, which a renaming changes in both."""
+    nodes = ast.walk(parse(problem.reference) or ast.Module([], []))
+    names = (name for node in nodes if not isinstance(node, Function) for name in binds(node))
+    return _grams(problem, 1) - {(name.lower(),) for name in names}
 
 
 def _without_code(text: str) -> str:

@@ -51,14 +51,14 @@ class Labels:
 
     def __init__(self, program: ast.Module, *, constants: bool = True, numbered: bool = True) -> None:
         self._imported = _imports(program)
-        self._top = {name for node in program.body for name in _binds(node)}
+        self._top = {name for node in program.body for name in binds(node)}
         self._constants = constants
         self._numbered = numbered
         self._order: dict[str, int] = {}
 
     def of(self, root: ast.AST) -> tuple[str, ...]:
         """The labels of one tree."""
-        bound = {name for node in ast.walk(root) for name in _binds(node)}
+        bound = {name for node in ast.walk(root) for name in binds(node)}
         self._order = dict.fromkeys(bound | self._top, -1)
         return tuple(label for node in self._walk(root) if (label := self._label(node)))
 
@@ -113,7 +113,7 @@ def program_labels(program: str, *, constants: bool = True) -> tuple[str, ...]:
     return Labels(tree, constants=constants).of(tree) if tree else ()
 
 
-def _binds(node: ast.AST) -> list[str]:
+def binds(node: ast.AST) -> list[str]:
     """The names that this node gives a meaning to; an imported one keeps its own, which a renaming can't change."""
     if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
         return [node.name]
