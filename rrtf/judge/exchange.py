@@ -6,7 +6,7 @@ subclass of int, float, str, bytes, list,   its base value (what the subclass ov
 Counter, OrderedDict, defaultdict, deque    themselves
 Decimal, Fraction, date and time, range,    themselves, from their text or numbers
   UUID, path, slice, StringIO and the like
-numpy scalar                                the Python number; arrays as arrays where the tests use numpy
+numpy scalar, array                         themselves where the tests use numpy, else the Python number; no array
 named tuple                                 a named tuple with the same fields
 dataclass                                   a handle that is equal to a dataclass of that name with equal fields
 instance of a class the problem defines     the tests' own class with the same attributes, links and cycles kept
@@ -19,6 +19,7 @@ function, iterator of the tests             a stand-in that asks the tests' proc
 
 import collections
 import importlib
+import re
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -124,7 +125,8 @@ class Outbox:
     def _numpy(self, value: Any) -> Any:
         numpy = sys.modules["numpy"]
         if isinstance(value, numpy.generic):
-            return self.pack(value.item())
+            plain = self.pack(value.item())
+            return {"q": [value.dtype.str, plain]} if value.dtype.kind in _ARRAY_KINDS else plain
         if type(value) is numpy.ndarray and value.dtype.kind in _ARRAY_KINDS:
             return {"a": [value.dtype.str, list(value.shape), self.pack(value.ravel().tolist())]}
         return self._handle(value)
@@ -173,9 +175,21 @@ class Inbox:
             return _named_tuple(content[0], tuple(content[1]))(*self.unpack(content[2]))
         if tag == "a":
             return self._array(*content)
+        if tag == "q":
+            return self._number(*content)
         if tag == "z":
             return ...
         return self._handle(tag, content)
+
+    def _number(self, kind: str, packed: Any) -> Any:
+        if not re.fullmatch(r"[<>=|][biufc]\d{1,2}", kind):
+            raise Violation("a number of no known kind")
+        value = self.unpack(packed)
+        if not self._arrays:
+            return value
+        import numpy  # only where the tests already do
+
+        return numpy.dtype(kind).type(value)
 
     def _array(self, kind: str, shape: list[int], items: Any) -> Any:
         if not self._arrays or kind[1:2] not in _ARRAY_KINDS:

@@ -28,7 +28,7 @@ class Inputs:
         prepare = namespace.get("prepare", lambda args: args)
         self._arguments = [prepare(copy.deepcopy(args)) for args in problem.tests.inputs]
         self._expected = _expected(problem, self._arguments)
-        self._chunks: list[bytes] = []
+        self._chunks: list[tuple[bytes, int]] = []
 
     def run(self, candidate: Any, remote: Remote, tally: Tally) -> None:
         """Call the candidate with each argument list and compare; every list is one test."""
@@ -50,10 +50,11 @@ class Inputs:
                 yield lambda args=args: candidate(*copy.deepcopy(args))  # type: ignore[misc]
             return
         if not self._chunks:
-            self._chunks = [remote.chunk(self._arguments[at : at + CHUNK]) for at in range(0, len(self._arguments), CHUNK)]
-        for chunk in self._chunks:
-            remote.ask_many(candidate, chunk)
-            for _ in range(CHUNK):
+            parts = [self._arguments[at : at + CHUNK] for at in range(0, len(self._arguments), CHUNK)]
+            self._chunks = [(remote.chunk(part), len(part)) for part in parts]
+        for chunk, count in self._chunks:
+            remote.ask_many(candidate, chunk, count)
+            for _ in range(count):
                 yield remote.next_answer
 
     def _close(self, _: Any, output: Any, expected: Any) -> bool:

@@ -1,6 +1,7 @@
 """The tests' end of a candidate: carries the uses of its proxies (see `things`) over, and turns replies into plain values."""
 
 import builtins
+from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
@@ -31,26 +32,38 @@ class Remote:
         self._classes, self._arrays = classes, arrays
         self._functions: list[Any] = []
         self._things: dict[int, Any] = {}
+        self._early: deque[dict[str, Any]] = deque()  # answers of `ask_many` that nobody has taken yet
+        self._under_way = 0
 
     def chunk(self, calls: list[Any]) -> bytes:
         """Several argument lists of plain values, packed once for every candidate to come."""
         outbox = Outbox(Classes({}), wire.refuse)
         return wire.dumps([outbox.pack(list(arguments)) for arguments in calls])
 
-    def ask_many(self, function: Function, chunk: bytes) -> None:
-        """Send a chunk of calls at once; `next_answer` gives their results in order."""
+    def ask_many(self, function: Function, chunk: bytes, count: int) -> None:
+        """Send a chunk of `count` calls at once; `next_answer` gives their results in order."""
         assert self.run is not None
         self.run.send(b'{"many":%d,"calls":%b}' % (function._rrtf_handle, chunk))
+        self._under_way = count
 
     def next_answer(self) -> Any:
         """The next result of `ask_many`; what a candidate does to its copies of the arguments stays there."""
         assert self.run is not None
-        return self._received(self.run.reply(), [], {}, [])
+        if not self._early:
+            self._take_early(1)
+        return self._received(self._early.popleft(), [], {}, [])
+
+    def _take_early(self, count: int) -> None:
+        assert self.run is not None
+        for _ in range(count):
+            self._early.append(self.run.reply())
+            self._under_way -= 1
 
     def call(self, operation: str, *arguments: Any, **keywords: Any) -> Any:
         """Ask the candidate's process to do `operation`; raises what it raised, as the nearest builtin exception."""
         if self.run is None:
             raise Gone("the program is not running")
+        self._take_early(self._under_way)  # they come before the reply to anything asked now
         outbox = Outbox(self._classes, self._own)
         packed = outbox.pack(list(arguments))
         named = {name: outbox.pack(value) for name, value in keywords.items()}
