@@ -85,7 +85,7 @@ def test_optuna_searches_over_points_and_keeps_what_it_tried(tmp_path: Path) -> 
     asked = [*trains(tmp_path), "trainer.devices=1", "trainer.strategy=single", "rounds=0", "hydra/sweeper=search"]
     asked += ["hydra.sweeper.n_trials=2", "loss.rank_weight=interval(0.1,10)", f"hydra.sweep.dir={tmp_path}/sweep"]
     command = [sys.executable, "-m", "rrtf", "-m", *asked]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False, timeout=240)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False, timeout=550)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]
     found = points(tmp_path)
     assert [(p.state, p.score) for p in found] == [(State.done, 0.0)] * 2
@@ -99,7 +99,7 @@ def test_a_sweep_in_one_process_gives_one_wandb_run_a_point_with_its_settings(tm
     stored = {}
     for one in points(tmp_path):
         (path,) = offline(Path(one.run_dir))
-        stored[one.overrides[-2]] = Stored(path)
+        stored[next(text for text in one.overrides if text.startswith("loss."))] = Stored(path)
     assert set(stored) == {"loss.rank_weight=1", "loss.rank_weight=2"}
     assert len({found.run.run_id for found in stored.values()}) == 2
     for text, found in stored.items():
@@ -148,7 +148,7 @@ def test_a_run_on_two_devices_is_one_run_of_two_processes(tmp_path: Path) -> Non
     assert not (tmp_path / "store" / "sample").exists(), "hours of sampling would be before the mistake is named"
     together = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *alone[1:]]
     for _ in range(2):
-        done = subprocess.run(together, capture_output=True, text=True, cwd=tmp_path, check=False, timeout=240)
+        done = subprocess.run(together, capture_output=True, text=True, cwd=tmp_path, check=False, timeout=550)
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     rows = read(tmp_path / "run" / "results.jsonl")
     assert [row.scores for row in rows] == [rows[0].scores] * 2 and all(stage.cached for stage in rows[1].stages)

@@ -106,6 +106,14 @@ def test_hostile_programs_do_not_break_the_table(tmp_path):
     assert all(len(cell) <= 4000 for row in content["data"] for cell in row if isinstance(cell, str))
 
 
+def test_long_paths_do_not_push_out_of_the_name_what_tells_runs_apart():
+    from rrtf.report.wandb_log import run_name
+
+    shared = [f"student.checkpoint=/a/{'long/' * 30}path", f"store=/an/{'other/' * 30}one", "teachers=[reference,recorded]"]
+    assert run_name("e", [*shared, "loss.rank_weight=3"]).endswith("[reference,recorded] loss.rank_weight=3")
+    assert run_name("e", ["loss.rank_weight=3", *shared]).startswith("loss.rank_weight=3 student.checkpoint=…")
+
+
 def test_a_long_or_odd_name_is_taken(tmp_path):
     log = logs(tmp_path, overrides=tuple(f"teachers.{'x' * 50}{i}=[a, b]/é" for i in range(20)))
     log.finish(run_row())
@@ -186,7 +194,8 @@ def test_an_offline_folder_syncs(tmp_path, server):
         log.finish(run_row())
     (path,) = offline(tmp_path)
     asked = [sys.executable, "-m", "wandb", "sync", str(path.parent)]
-    done = subprocess.run(asked, env=server.environment, capture_output=True, text=True, timeout=120, check=False)
+    there = {"env": server.environment, "cwd": tmp_path}  # wandb's command writes logs into the folder it is called in
+    done = subprocess.run(asked, **there, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert losses(server["later"]) == [(1, 0.5)] and server["later"]["groupName"] == "quickstart"
 

@@ -18,6 +18,7 @@ from rrtf.report.rows import RunRow, flat, run_title
 from rrtf.report.settings import Logger, WandbMode
 
 LONGEST = 4000
+LONGEST_NAME, LONGEST_VALUE = 128, 24
 COLUMNS = ("task", "source", "role", "sample", "temperature", "outcome", "passed", "total", "program", "detail")
 
 
@@ -96,9 +97,16 @@ class WandbRun:
 
 
 def run_name(experiment: str, overrides: Sequence[str]) -> str:
-    """What tells this run from the others of its group, else the experiment; W&B takes 128 characters."""
-    title = run_title(experiment, overrides)
-    return (title.removeprefix(experiment).strip() or experiment)[:128]
+    """What tells this run from the others of its group, else the experiment. W&B takes 128 characters, so of long values,
+    which are paths that all runs share, the end is kept."""
+    shown = [_shortened(text) for text in redact(list(overrides))]
+    name = run_title(experiment, shown).removeprefix(experiment).strip() or experiment
+    return name if len(name) <= LONGEST_NAME else f"…{name[1 - LONGEST_NAME :]}"
+
+
+def _shortened(override: str) -> str:
+    name, sign, value = override.partition("=")
+    return override if len(value) <= LONGEST_VALUE else f"{name}{sign}…{value[1 - LONGEST_VALUE :]}"
 
 
 def candidate_table(rows: Iterable[Judged], *, most: int) -> wandb.Table:
