@@ -60,10 +60,10 @@ class Decontaminate:
     """
 
     # words in one gram; half of MBPP's texts have under 15 words, so the usual 10 to 13 see nothing of them. With 3, a text
-    # with every tenth word exchanged is still found (HumanEval 99 %, MBPP 79 %); with 8 it is not (51 %, 32 %)
+    # with every tenth word exchanged still shares enough of them (HumanEval 99 %, MBPP 79 %); with 8 not (51 %, 32 %)
     ngram: int = 3
     # share of the shorter text's grams, weighted by how rare each is in the benchmark, that must be shared; 0 switches this
-    # off. At 0.5 no text of MBPP or LeetCode alarms on HumanEval, 0.5 % of LeetCode's on MBPP
+    # off. At 0.5 no text of MBPP or LeetCode alarms on HumanEval, 0.2 % of LeetCode's on MBPP
     text: float = 0.5
     # share of the shorter text's words, weighted likewise, that must be shared too; 0 asks for none. Of 104 problems of MBPP's
     # training part that are found in its test part without it 24 are repeats; with it all 24 are found, and 43 of the 80 others
