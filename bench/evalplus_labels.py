@@ -93,11 +93,13 @@ def recorded(data: Path, dataset: str, known: set[str], *, unlabelled: int) -> I
 def compared(data: Path, dataset: str, options: argparse.Namespace) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """A row a model with how many verdicts differ, and a row a difference."""
     tasks = {row["task_id"]: row for row in read_all(data / FILES[dataset])}
-    programs = list(recorded(data, dataset, set(tasks), unlabelled=options.unlabelled))[: options.limit or None]
+    programs = list(recorded(data, dataset, set(tasks), unlabelled=options.unlabelled))
+    programs = random.Random(0).sample(programs, min(options.sample or len(programs), len(programs)))
     asked = [(program.task_id, program.code) for program in programs]
     rows = [row for task, row in tasks.items() if task in {task for task, _ in asked}]
     with tempfile.TemporaryDirectory() as folder:
-        theirs, _ = run_evalplus(options.python, dataset, rows, asked, f"--parallel={options.workers}", folder=Path(folder))
+        how = (f"--parallel={options.workers}", f"--min-time-limit={options.min_time_limit}")
+        theirs, _ = run_evalplus(options.python, dataset, rows, asked, *how, folder=Path(folder))
     settings = Judge(time_limit=options.time_limit, workers=options.workers)
     base = run_ours([row | {"plus_input": []} for row in rows], asked, settings)
     whole = run_ours(rows, asked, settings)
@@ -144,7 +146,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     parser.add_argument("--set", choices=[*FILES], action="append", help="only this one (repeatable)")
     parser.add_argument("--unlabelled", type=int, default=4, help="programs without a label a task and model")
-    parser.add_argument("--limit", type=int, default=0, help="only the first so many programs, for a trial")
+    parser.add_argument("--sample", type=int, default=0, help="only so many programs a set, drawn with a fixed seed")
+    parser.add_argument("--min-time-limit", type=float, default=1.0, help="EvalPlus's own: wall seconds an input may take")
     parser.add_argument("--time-limit", type=float, default=Judge.time_limit)
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
     options = parser.parse_args()
