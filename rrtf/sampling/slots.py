@@ -1,80 +1,120 @@
-"""Keys and values of many answers at once: one slot a row, each row at its own length, written in place.
+"""Keys and values of many answers at once, in two parts: each prompt's, held once for all its answers, and each answer's own.
 
-A row that finishes gives its slot to the last row; a new prompt is computed once and copied into the slots of its answers.
+An answer that finishes gives its slot to the last one, a prompt without answers to the last prompt, so that what is in use
+stays together. Rows are at their own lengths; a mask hides what lies behind them.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from transformers.cache_utils import Cache, CacheLayerMixin
 
-# slots grow by this many positions at a time: attention reads whole slots, because a batched product copies what is not
+# arrays grow by this many positions at a time: attention reads whole arrays, because a batched product copies what is not
 # contiguous, so a larger step wastes reading and a smaller one grows more often
 STEP = 32
 
 
+class Prompts(NamedTuple):
+    """One layer's prompts, and who asks them: every prompt has as many places as the one with most answers has answers."""
+
+    keys: Float[Tensor, "prompts kv_heads positions width"]
+    values: Float[Tensor, "prompts kv_heads positions width"]
+    row_of_place: Int[Tensor, " places"]
+    place_of_row: Int[Tensor, " rows"]
+
+    def scores(self, query: Float[Tensor, "rows kv_heads group width"]) -> Float[Tensor, "rows kv_heads group positions"]:
+        """q k^T of each row with its own prompt; a prompt's keys are read once for all its rows."""
+        product = self.keys @ self._by_prompt(query).transpose(2, 3)
+        return self._by_row(product.transpose(2, 3), query.shape[2])
+
+    def mix(self, weight: Float[Tensor, "rows kv_heads group positions"]) -> Float[Tensor, "rows kv_heads group width"]:
+        """The weighted sum of its own prompt's values, for each row."""
+        return self._by_row(self._by_prompt(weight) @ self.values, weight.shape[2])
+
+    def _by_prompt(self, rows: Float[Tensor, "rows kv_heads group any"]) -> Float[Tensor, "prompts kv_heads asked any"]:
+        placed = rows[self.row_of_place].unflatten(0, (len(self.keys), -1))
+        return placed.transpose(1, 2).flatten(2, 3)
+
+    def _by_row(
+        self, asked: Float[Tensor, "prompts kv_heads asked any"], group: int
+    ) -> Float[Tensor, "rows kv_heads group any"]:
+        return asked.unflatten(2, (-1, group)).transpose(1, 2).flatten(0, 1)[self.place_of_row]
+
+
 class SlotLayer(CacheLayerMixin):
-    """One layer's keys and values: [slots, heads, positions, width], of which the first `rows` slots are in use."""
+    """One layer's keys and values: those of the answers, [slots, heads, positions, width], and the same of the prompts."""
 
     is_sliding = False
+    prompt_keys: Tensor
+    prompt_values: Tensor
 
     def __init__(self, slots: "SlotCache") -> None:
         super().__init__()
         self.slots = slots
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
-        """Take shapes and types from the first prompt."""
+        """Take shapes and types from the first prompts."""
         self.dtype, self.device = key_states.dtype, key_states.device
-        shape = (self.slots.most_rows, key_states.shape[1], self.slots.positions)
-        self.keys = key_states.new_zeros(*shape, key_states.shape[3])
-        self.values = value_states.new_zeros(*shape, value_states.shape[3])
+        for name, like in (("keys", key_states), ("values", value_states)):
+            empty = like.new_empty(0, like.shape[1], 0, like.shape[3])
+            setattr(self, name, _grown(empty, self.slots.most_rows, self.slots.positions))
+            setattr(self, f"prompt_{name}", empty)
         self.is_initialized = True
 
     def update(self, key_states: Tensor, value_states: Tensor, *args: object, **kwargs: object) -> tuple[Tensor, Tensor]:
-        """Write one new position for every row in use; give back all positions, of which a mask hides the unused."""
+        """Write one new position for every answer; give back the answers' own, with the prompts hung on the keys."""
         assert self.keys is not None and self.values is not None
-        rows, place = self.slots.index, self.slots.lengths[: self.slots.rows]
-        self.keys[rows, :, place] = key_states[:, :, 0]
-        self.values[rows, :, place] = value_states[:, :, 0]
-        return self.keys[: self.slots.rows], self.values[: self.slots.rows]
+        slots = self.slots
+        place = slots.lengths[: slots.rows]
+        self.keys[slots.index, :, place] = key_states[:, :, 0]
+        self.values[slots.index, :, place] = value_states[:, :, 0]
+        keys: Any = self.keys[: slots.rows]
+        count = len(slots.prompt_lengths)
+        keys.prompts = Prompts(self.prompt_keys[:count], self.prompt_values[:count], slots.row_of_place, slots.place_of_row)
+        return keys, self.values[: slots.rows]
 
-    def grow(self, positions: int) -> None:
-        """Make room for `positions`."""
-        for name in ("keys", "values"):
-            old = getattr(self, name)
-            new = old.new_empty(old.shape[0], old.shape[1], positions, old.shape[3])
-            new[: self.slots.rows, :, : old.shape[2]] = old[: self.slots.rows]
-            new[: self.slots.rows, :, old.shape[2] :] = 0  # hidden by the mask, but 0 times what memory held may be NaN
-            new[self.slots.rows :] = 0
-            setattr(self, name, new)
+    def grow(self, prefix: str, count: int, positions: int) -> None:
+        """Make room for so many slots and positions."""
+        for name in (f"{prefix}keys", f"{prefix}values"):
+            setattr(self, name, _grown(getattr(self, name), count, positions))
 
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
         """(positions a mask must cover, offset)."""
-        return self.slots.positions, 0
+        return self.slots.prompt_positions + self.slots.positions, 0
 
     def get_seq_length(self) -> int:
         """Positions of the longest row."""
-        return self.slots.longest
+        return max(self.slots.prompt_lengths, default=0) + self.slots.longest
 
     def get_max_length(self) -> int:
         """No limit of its own."""
         return -1
 
 
+def _grown(old: Tensor, count: int, positions: int) -> Tensor:
+    """A larger array with the old one's content; the rest is zero, because what a mask hides must still be a number."""
+    new = old.new_empty(count, old.shape[1], positions, old.shape[3])
+    new[: len(old), :, : old.shape[2]] = old
+    new[: len(old), :, old.shape[2] :] = 0
+    new[len(old) :] = 0
+    return new
+
+
 class SlotCache(Cache):
-    """The slots of all layers. `lengths` says how many positions of each slot are filled."""
+    """The slots of all layers. `lengths` says how many positions of each answer are filled, its prompt's not counted."""
 
     def __init__(self, *, layers: int, most_rows: int, device: torch.device) -> None:
         self.most_rows = most_rows
-        self.positions = STEP
-        self.rows = 0
-        self.longest = 0
+        self.positions, self.prompt_positions, self.prompt_slots = STEP, 0, 0
+        self.rows = self.longest = 0
         self.lengths = torch.zeros(most_rows, dtype=torch.long, device=device)
-        self.index = torch.arange(0, device=device)
+        self.prompt_lengths: list[int] = []
+        self.owner: list[int] = []  # the prompt of each row
         super().__init__(layers=[SlotLayer(self) for _ in range(layers)])
         self.layers: list[Any]
+        self.settle()
 
     @property
     def free(self) -> int:
@@ -82,35 +122,36 @@ class SlotCache(Cache):
         return self.most_rows - self.rows
 
     def admit(self, prompts: Any, *, lengths: list[int], copies: list[int], shared: int = 0) -> None:
-        """Copy each prompt's keys and values into the next `copies` slots.
+        """Take in prompts with so many answers each.
 
         `prompts` is a DynamicCache, padded on the left but for the first `shared` positions, which all prompts have in common.
         """
-        self._reserve(max(lengths) + 1)
+        first = len(self.prompt_lengths)
         width = prompts.layers[0].keys.shape[2]
         for layer, source in zip(self.layers, prompts.layers, strict=True):
             if not layer.is_initialized:
                 layer.lazy_initialization(source.keys, source.values)
-            place = self.rows
-            for prompt, (length, count) in enumerate(zip(lengths, copies, strict=True)):
-                rest = width - length + shared
-                for kept, new in ((layer.keys, source.keys), (layer.values, source.values)):
-                    kept[place : place + count, :, :shared] = new[prompt, :, :shared]
-                    kept[place : place + count, :, shared:length] = new[prompt, :, rest:]
-                place += count
-        filled = [length for length, count in zip(lengths, copies, strict=True) for _ in range(count)]
-        self.lengths[self.rows : self.rows + len(filled)] = torch.tensor(filled, device=self.lengths.device)
-        self.rows += len(filled)
-        self._measure()
+        self._reserve_prompts(first + len(lengths), max(lengths))
+        for layer, source in zip(self.layers, prompts.layers, strict=True):
+            for kept, new in ((layer.prompt_keys, source.keys), (layer.prompt_values, source.values)):
+                for number, length in enumerate(lengths):
+                    kept[first + number, :, :shared] = new[number, :, :shared]
+                    kept[first + number, :, shared:length] = new[number, :, width - length + shared :]
+        self.prompt_lengths += lengths
+        self.owner += [first + number for number, count in enumerate(copies) for _ in range(count)]
+        self.lengths[self.rows : len(self.owner)] = 0
+        self.rows = len(self.owner)
+        self.settle()
 
     def step(self) -> tuple[Int[Tensor, "rows one"], Float[Tensor, "rows one one positions"]]:
         """Positions and attention mask for one new token a row; call `stepped` after the forward pass."""
         self._reserve(self.longest + 1)
-        lengths = self.lengths[: self.rows, None]
-        hidden = torch.arange(self.positions, device=lengths.device)[None] > lengths
+        own = self.lengths[: self.rows, None]
+        hidden = torch.arange(self.positions, device=own.device) > own
+        hidden = torch.cat([self.hidden_prompt, hidden], 1)
         dtype = self.layers[0].dtype
-        mask = torch.zeros(hidden.shape, dtype=dtype, device=lengths.device).masked_fill_(hidden, torch.finfo(dtype).min)
-        return lengths, mask[:, None, None]
+        mask = torch.zeros(hidden.shape, dtype=dtype, device=own.device).masked_fill_(hidden, torch.finfo(dtype).min)
+        return own + self.row_prompt_lengths, mask[:, None, None]
 
     def stepped(self) -> None:
         """Count the position that the forward pass has written."""
@@ -118,7 +159,7 @@ class SlotCache(Cache):
         self.longest += 1
 
     def release(self, row: int) -> int:
-        """Free a slot; the last row moves there. Gives back the number that row had."""
+        """Free a slot; the last row moves there. Gives back the number that row had. Call `settle` after the last one."""
         last = self.rows - 1
         if row != last:
             length = int(self.lengths[last])
@@ -126,21 +167,51 @@ class SlotCache(Cache):
                 layer.keys[row, :, :length] = layer.keys[last, :, :length]
                 layer.values[row, :, :length] = layer.values[last, :, :length]
             self.lengths[row] = length
+            self.owner[row] = self.owner[last]
+        self.owner.pop()
         self.rows = last
         return last
 
     def settle(self) -> None:
-        """Look again at how long the rows in use are, after some were released."""
-        self._measure()
-
-    def _measure(self) -> None:
+        """After rows came or went: let go prompts without answers, and say anew which rows ask which prompt."""
+        for prompt in sorted(set(range(len(self.prompt_lengths))) - set(self.owner), reverse=True):
+            self._release_prompt(prompt)
+        device = self.lengths.device
         self.longest = int(self.lengths[: self.rows].max()) if self.rows else 0
-        self.index = torch.arange(self.rows, device=self.lengths.device)
+        self.index = torch.arange(self.rows, device=device)
+        rows_of: list[list[int]] = [[] for _ in self.prompt_lengths]
+        for row, prompt in enumerate(self.owner):
+            rows_of[prompt].append(row)
+        most = max(map(len, rows_of), default=0)
+        row_of_place = [rows + rows[:1] * (most - len(rows)) for rows in rows_of]  # places nobody has repeat the first row
+        self.row_of_place = torch.tensor(row_of_place, dtype=torch.long, device=device).flatten()
+        place_of_row = [self.owner[row] * most + rows_of[self.owner[row]].index(row) for row in range(self.rows)]
+        self.place_of_row = torch.tensor(place_of_row, dtype=torch.long, device=device)
+        lengths = [self.prompt_lengths[prompt] for prompt in self.owner]
+        self.row_prompt_lengths = torch.tensor(lengths, dtype=torch.long, device=device)[:, None]
+        self.hidden_prompt = torch.arange(self.prompt_positions, device=device) >= self.row_prompt_lengths
+
+    def _release_prompt(self, prompt: int) -> None:
+        """Free a prompt's slot; the last prompt moves there."""
+        last = len(self.prompt_lengths) - 1
+        length = self.prompt_lengths.pop()
+        if prompt == last:
+            return
+        for layer in self.layers:
+            for kept in (layer.prompt_keys, layer.prompt_values):
+                kept[prompt, :, :length] = kept[last, :, :length]
+        self.prompt_lengths[prompt] = length
+        self.owner = [prompt if owner == last else owner for owner in self.owner]
 
     def _reserve(self, positions: int) -> None:
-        if positions <= self.positions:
-            return
-        self.positions = -(-positions // STEP) * STEP
-        for layer in self.layers:
-            if layer.is_initialized:
-                layer.grow(self.positions)
+        if positions > self.positions:
+            self.positions = -(-positions // STEP) * STEP
+            for layer in self.layers:
+                layer.grow("", self.most_rows, self.positions)
+
+    def _reserve_prompts(self, count: int, positions: int) -> None:
+        if count > self.prompt_slots or positions > self.prompt_positions:
+            self.prompt_slots = min(self.most_rows, max(2 * self.prompt_slots, count))
+            self.prompt_positions = max(self.prompt_positions, -(-positions // STEP) * STEP)
+            for layer in self.layers:
+                layer.grow("prompt_", self.prompt_slots, self.prompt_positions)
