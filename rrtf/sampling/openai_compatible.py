@@ -140,9 +140,9 @@ class OpenAIGenerator:
 
     async def _patiently(self, client: openai.AsyncOpenAI, request: Request, limiter: Limiter) -> Response | Skip:
         """One request, tried again while that may help."""
-        failures = 0
+        failures, answered = 0, self.answered
         while True:
-            answered, limit = self.answered, self.limit
+            limit = self.limit
             await limiter.wait()
             try:
                 # the client's own time-out counts between two bytes; a server that drips for ever is cut off by this one
@@ -157,7 +157,8 @@ class OpenAIGenerator:
                     self.limit = "max_completion_tokens"
                     continue
                 # while others get through, the server is busy and not broken, and waiting in line is no failure
-                failures += not (verdict.crowded and self.answered > answered)
+                failures = 0 if verdict.crowded and self.answered > answered else failures + 1
+                answered = self.answered
                 unheard = not self.answered and failures > 2 and isinstance(error, _SILENCE)
                 if failures > self.source.retries or not verdict.again or unheard:
                     return self._lost(request, verdict)
