@@ -8,7 +8,7 @@ import torch
 from rrtf.errors import ConfigurationError
 from rrtf.records import Group
 from rrtf.training.batches import encode
-from rrtf.training.models import load_model, load_tokenizer, unavailable
+from rrtf.training.models import check_window, load_model, load_tokenizer, unavailable
 from rrtf.training.module import Log, RankingModule, Settings
 from rrtf.training.progress import Keeper
 from rrtf.training.quiet import keep_freed_memory, quiet
@@ -67,6 +67,7 @@ def build(groups: Sequence[Group], checkpoint: Path, *, validation: Sequence[Gro
     tokens = encode(groups, tokenizer, batching=batching)
     held_out = encode(validation, tokenizer, batching=batching) if validation else []
     model = load_model(checkpoint, adapter=settings.adapter, trainer=settings.trainer, batching=batching)
+    check_window(model, widest=max(group.widest for group in (*tokens, *held_out)), batching=batching)
     sharding = shard if settings.trainer.strategy is StrategyName.fsdp else None
     return RankingModule(model, tokenizer, tokens, held_out=held_out, settings=settings, shard=sharding)
 

@@ -70,7 +70,14 @@ def load_model(checkpoint: Path, *, adapter: Adapter, trainer: Trainer, batching
     options: dict[str, Any] = {"dtype": weights_dtype(trainer, adapter), "attn_implementation": kernel(trainer, batching)}
     if adapter.kind is AdapterKind.qlora:
         options["quantization_config"] = _four_bit(trainer)
-    model = AutoModelForCausalLM.from_pretrained(checkpoint, **options)
+    try:
+        model = AutoModelForCausalLM.from_pretrained(checkpoint, **options)
+    except ValueError as error:
+        if "attention implementation" not in str(error):
+            raise
+        raise ConfigurationError([f"trainer.attention: {str(error).splitlines()[0]}"]) from None
+    if trainer.attention is Attention.sdpa and not model._supports_sdpa:  # packed, transformers does not look at it
+        raise ConfigurationError([f"trainer.attention: {model.config.model_type} can't be computed by sdpa; use eager"])
     check_length(model, batching)
     return prepare(model, adapter=adapter, trainer=trainer)
 
@@ -114,6 +121,15 @@ def check_length(model: PreTrainedModel, batching: Batching) -> None:
     limit = getattr(model.config, "max_position_embeddings", None)
     if limit is not None and batching.max_length > limit:
         raise ConfigurationError([f"batching.max_length: {batching.max_length} is more than the model's {limit} positions"])
+
+
+def check_window(model: PreTrainedModel | PeftModel, *, widest: int, batching: Batching) -> None:
+    """Raise ConfigurationError if packed rows are wider than the window of the model's attention: only padded rows obey it."""
+    window = getattr(model.config, "sliding_window", None)
+    if batching.packed and window is not None and widest > window:
+        raise ConfigurationError(
+            [f"batching.packed: a row of {widest} tokens is wider than the model's window of {window}; use packed=false"]
+        )
 
 
 def _four_bit(trainer: Trainer) -> Any:

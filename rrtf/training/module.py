@@ -19,6 +19,7 @@ from rrtf.training.losses import Rows, terms
 from rrtf.training.meter import Meter, Watch, memory_gb, metrics
 from rrtf.training.models import COMPUTE
 from rrtf.training.optimizer import adamw, scheduled
+from rrtf.training.probe import check_scores
 from rrtf.training.reference import reference_table, with_reference
 from rrtf.training.saving import rng_state, set_rng_state
 from rrtf.training.scorer import Scorer
@@ -89,9 +90,10 @@ class RankingModule(pl.LightningModule):
         return [optimizer], [scheduled(optimizer, optim=self.settings.optim, steps=self.total_steps)]
 
     def on_fit_start(self) -> None:
-        """Measure the device, and score everything with the frozen reference unless a resume point brought its scores."""
+        """Try the model, measure the device, and score all with the frozen reference unless a resume point brought its scores."""
         trainer, batching = self.settings.trainer, self.settings.batching
         dtype = COMPUTE[trainer.precision]
+        check_scores(self)
         self.peak = matmul_peak(self.scorer.model, tokens=min(batching.token_budget, 2048), dtype=dtype, device=self.device)
         if self.settings.loss.reference:
             for name in ("groups", "held_out"):

@@ -116,7 +116,8 @@ def packed_attention(
     if packing is None:
         others |= {"scaling": scaling, "dropout": dropout, "sliding_window": sliding_window, "softcap": softcap}
         return sdpa_attention_forward(module, query, key, value, attention_mask, **others)
-    _check(packing, sliding_window=sliding_window, softcap=softcap)
+    if softcap is not None:
+        raise ConfigurationError(["trainer.attention: this model caps its attention scores; packed, it needs eager or flex"])
     q, k, v = (tensor[0].transpose(0, 1) for tensor in (query, key, value))
     scale = q.shape[-1] ** -0.5 if scaling is None else scaling
     causal = torch.ones(2 * packing.prompt.shape[1:], dtype=torch.bool, device=q.device).tril()[None, None]
@@ -125,15 +126,6 @@ def packed_attention(
     dropped = dropout if module.training else 0.0
     outputs = [_attend(q, k, v, block=block, scale=scale, dropout=dropped) for block in (prompts, responses)]
     return torch.cat(outputs)[packing.back][None], None
-
-
-def _check(packing: Layout, *, sliding_window: int | None, softcap: float | None) -> None:
-    if softcap is not None:
-        raise ConfigurationError(["trainer.attention: this model caps its attention scores; packed, it needs eager or flex"])
-    if sliding_window is not None and packing.key.shape[1] > sliding_window:
-        raise ConfigurationError(
-            [f"batching.packed: a row of {packing.key.shape[1]} tokens is wider than the model's window of {sliding_window}"]
-        )
 
 
 def _attend(q: Tensor, k: Tensor, v: Tensor, *, block: Block, scale: float, dropout: float) -> Tensor:

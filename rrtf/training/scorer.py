@@ -14,6 +14,14 @@ from rrtf.training.logprobs import token_logprobs
 from rrtf.training.packing import NAME, block_mask, dense_mask
 
 
+def logit_scale(config: Any) -> float:
+    """What a family multiplies its logits by: Cohere's `logit_scale`, Falcon-H1's `lm_head_multiplier`, 1 / Granite's
+    `logits_scaling`; 1 for most. Heads of these families have no bias, so that scaling what goes in is the same.
+    """
+    times = getattr(config, "logit_scale", None) or getattr(config, "lm_head_multiplier", None) or 1.0
+    return float(times / (getattr(config, "logits_scaling", None) or 1.0))
+
+
 class Scorer(nn.Module):
     """Wraps the model as one module whose forward pass needs neither [tokens, vocabulary] logits nor a cache.
 
@@ -38,8 +46,10 @@ class Scorer(nn.Module):
         hidden = self.model.base_model(
             input_ids=batch.input_ids, position_ids=batch.position_ids, use_cache=False, **self._mask(batch)
         ).last_hidden_state
+        predicting = hidden.flatten(0, 1)[batch.source]
+        scale = logit_scale(self.model.config)
         logprobs = token_logprobs(
-            hidden.flatten(0, 1)[batch.source],
+            predicting if scale == 1 else predicting * scale,
             batch.label,
             head=self.model.get_output_embeddings(),
             softcap=getattr(self.model.config, "final_logit_softcapping", None),
