@@ -1,11 +1,13 @@
 """Groups become tokens, steps and micro-batches without losing, repeating or splitting anything."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers.processors import TemplateProcessing
 from training_models import group, groups, tokenizer
 
 from rrtf.errors import MissingDataError
@@ -142,6 +144,34 @@ def test_padding_is_counted_and_packing_has_none() -> None:
     real = sum((len(g.prompt) * len(g.responses)) + sum(map(len, g.responses)) for g in made)
     assert waste(rows) == rows.input_ids.numel() - real > 0
     assert waste(packed(made)) == 0
+
+
+@pytest.mark.parametrize("empty", [0, 2])
+def test_a_response_without_a_token_is_left_out(empty: int) -> None:
+    """It has no probability: as a score of 0, the best there is, it would win every pair."""
+    one = group(0, rows=4)
+    texts = [replace(response, text="" if k == empty else response.text) for k, response in enumerate(one.responses)]
+    silent = replace(one, responses=tuple(texts))
+    (made,) = encode([silent], TOKENIZER, batching=Batching(append_eos=False))
+    assert [TOKENIZER.decode(ids) for ids in made.responses] == [r.text for k, r in enumerate(one.responses) if k != empty]
+    assert made.reward == [r.reward for k, r in enumerate(one.responses) if k != empty]
+    assert made.target == [k == 0 for k in range(4) if k != empty]
+    assert len(encode([silent], TOKENIZER, batching=Batching())[0].responses) == 4, "the end of the text is a token"
+    nothing = replace(one, responses=(replace(one.responses[0], text=""),))
+    with pytest.raises(MissingDataError, match="no group to train on"):
+        encode([nothing], TOKENIZER, batching=Batching(append_eos=False))
+
+
+def test_a_tokenizer_that_ends_texts_by_itself_does_not_end_prompts() -> None:
+    """As with add_eos_token: the model would be trained to answer after the end. A beginning it adds is kept, once."""
+    ending, bos = tokenizer(), "<|begin|>"
+    ending.add_special_tokens({"bos_token": bos})
+    pieces = [(bos, ending.bos_token_id), ("<|end|>", ending.eos_token_id)]
+    ending.backend_tokenizer.post_processor = TemplateProcessing(single=f"{bos} $A <|end|>", special_tokens=pieces)
+    for prompt in ("abc", f"{bos}abc"):
+        (made,) = encode([replace(group(0), prompt=prompt)], ending, batching=Batching())
+        assert ending.decode(made.prompt) == f"{bos}abc"
+        assert [ending.decode(ids) for ids in made.responses] == [r.text + "<|end|>" for r in group(0).responses]
 
 
 def test_an_empty_prompt_still_predicts_the_first_token(tmp_path: Path) -> None:

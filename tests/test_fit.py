@@ -107,6 +107,16 @@ def test_it_writes_a_plain_folder_that_transformers_loads(tiny_checkpoint: Path,
     assert sorted(texts) == [3, 6] and len(texts[3]) == 2
 
 
+def test_validation_answers_end_where_the_models_positions_do(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    """GPT-2 has 256: a long prompt leaves room for few tokens, or none, and training goes on."""
+    long = [replace(group, prompt="a" * length) for group, length in zip(groups(2, seed=9), (190, 300), strict=True)]
+    texts: dict[int, dict[str, str]] = {}
+    trainer = replace(TRAINER, generation_tokens=128)
+    options = {"trainer": trainer, "validation": long, "batching": replace(BATCHING, epochs=1, max_length=256)}
+    train(tiny_checkpoint, tmp_path, log_text=lambda step, answers: texts.update({step: answers}), **options)
+    assert list(texts[3]) == ["a" * 190] and 0 < len(texts[3]["a" * 190]) <= 66
+
+
 def test_tied_weights_are_saved_once(tmp_path: Path) -> None:
     """Twice, they made a student's folder a fifth larger and its memory with it."""
     base = checkpoint(tmp_path / "llama", tie_word_embeddings=True)

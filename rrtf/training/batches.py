@@ -77,52 +77,61 @@ class Batch(NamedTuple):
 
 
 def encode(groups: Sequence[Group], tokenizer: PreTrainedTokenizerBase, *, batching: Batching) -> list[Tokens]:
-    """Token ids of every group that is trained on; groups dropped by ranking, or whose prompt leaves no room, are left out.
+    """Token ids of every group that is trained on. Left out are groups dropped by ranking, groups whose prompt leaves no room,
+    and responses without a token, which have no probability (an empty text, where no end-of-text token is added).
 
     Raises MissingDataError if nothing is left.
     """
     kept = [group for group in groups if group.responses and not group.dropped]
     encoded = [_encode(group, tokenizer, number=number, batching=batching) for number, group in enumerate(kept)]
-    fitting = [tokens for tokens in encoded if len(tokens.prompt) < batching.max_length]
+    said = [tokens for tokens in encoded if tokens.responses]
+    fitting = [tokens for tokens in said if len(tokens.prompt) < batching.max_length]
     if not fitting:
         raise MissingDataError(
-            f"no group to train on: {len(groups)} given, {len(groups) - len(kept)} dropped by ranking, {len(kept)} with "
-            f"a prompt of batching.max_length={batching.max_length} tokens or more"
+            f"no group to train on: {len(groups)} given, {len(groups) - len(kept)} dropped by ranking, {len(kept) - len(said)} "
+            f"with empty responses only, {len(said)} with a prompt of batching.max_length={batching.max_length} tokens or more"
         )
     return fitting
 
 
 def _encode(group: Group, tokenizer: PreTrainedTokenizerBase, *, number: int, batching: Batching) -> Tokens:
-    prompt, responses, cut = _ids(group.prompt, tokenizer), [], 0
+    prompt, responses, kept, cut = prompt_ids(group.prompt, tokenizer), [], [], 0
     for response in group.responses:
         ids = _continuation(prompt, group.prompt, response.text, tokenizer)
         if batching.append_eos and tokenizer.eos_token_id is not None:
             ids = [*ids, tokenizer.eos_token_id]
         room = batching.max_length - len(prompt)
         cut += len(ids) > room
-        responses.append(ids[: max(room, 1)])
+        if ids:
+            responses.append(ids[: max(room, 1)])
+            kept.append(response)
     return Tokens(
         number=number,
         prompt=prompt,
         responses=responses,
-        reward=[float(response.reward) for response in group.responses],
-        target=[response.target for response in group.responses],
-        teacher=[response.role is Role.teacher for response in group.responses],
+        reward=[float(response.reward) for response in kept],
+        target=[response.target for response in kept],
+        teacher=[response.role is Role.teacher for response in kept],
         cut=cut,
     )
 
 
-def _ids(text: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """Token ids of a prompt; at least one, because the first response token needs something to be predicted from."""
+def prompt_ids(text: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """Token ids of a prompt, without the end that some tokenizers add by themselves (add_eos_token).
+
+    At least one, because the first response token needs something to be predicted from.
+    """
     begun = tokenizer.bos_token is not None and text.startswith(tokenizer.bos_token)
     ids = list(tokenizer(text, add_special_tokens=not begun)["input_ids"])
+    if tokenizer.eos_token_id in ids[-1:] and not text.endswith(str(tokenizer.eos_token)):
+        ids.pop()
     start = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
     return ids or [0 if start is None else start]
 
 
 def _continuation(prompt: list[int], before: str, text: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
     """Token ids of `text` after the prompt: as they follow it where the prompt's own ids stay intact, else on their own."""
-    whole = _ids(before + text, tokenizer)
+    whole = prompt_ids(before + text, tokenizer)
     if before and whole[: len(prompt)] == prompt:
         return whole[len(prompt) :]
     return list(tokenizer(text, add_special_tokens=False)["input_ids"])

@@ -1,11 +1,12 @@
 """Looking at the model between steps: the loss on held-out groups, and a few answers."""
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 
-from rrtf.training.batches import Tokens, micro_batches
+from rrtf.training.batches import Tokens, micro_batches, prompt_ids
 from rrtf.training.loader import collate
 from rrtf.training.losses import terms
 from rrtf.training.meter import Meter, metrics
@@ -37,16 +38,20 @@ def evaluate(module: RankingModule, groups: Sequence[Tokens]) -> dict[str, float
 
 @torch.no_grad()
 def answers(module: RankingModule, prompts: Sequence[str]) -> dict[str, str]:
-    """Each prompt's greedy answer."""
+    """Each prompt's greedy answer, as long as the model's positions last."""
     model: Any = module.scorer.model
+    limit = getattr(model.config, "max_position_embeddings", None) or sys.maxsize
     module.eval()
     found = {}
     with module.trainer.precision_plugin.forward_context():
         for prompt in prompts:
-            begun = module.tokenizer.bos_token is not None and prompt.startswith(module.tokenizer.bos_token)
-            inputs = module.tokenizer(prompt, return_tensors="pt", add_special_tokens=not begun).to(module.device)
-            tokens = module.settings.trainer.generation_tokens
-            ids = model.generate(**inputs, do_sample=False, max_new_tokens=tokens, use_cache=True, pad_token_id=module.pad)
-            found[prompt] = str(module.tokenizer.decode(ids[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True))
+            ids = torch.tensor([prompt_ids(prompt, module.tokenizer)], device=module.device)
+            options: dict[str, Any] = {"do_sample": False, "use_cache": True, "pad_token_id": module.pad}
+            tokens = min(module.settings.trainer.generation_tokens, limit - ids.shape[1])
+            if tokens < 1:
+                continue
+            options |= {"max_new_tokens": tokens, "attention_mask": torch.ones_like(ids)}
+            whole = model.generate(ids, **options)
+            found[prompt] = str(module.tokenizer.decode(whole[0, ids.shape[1] :], skip_special_tokens=True))
     module.train()
     return found
