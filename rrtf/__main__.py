@@ -1,26 +1,19 @@
 """The command `rrtf`: Hydra composes the configuration, the pipeline runs it, a sweeper gets the score."""
 
-import argparse
 import sys
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 
 import hydra
 from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import IntervalSweep, Override
-from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 from rich.markup import escape
 
 from rrtf.errors import ConfigurationError, InfrastructureError, UserError
-from rrtf.report.redact import secrets
-from rrtf.sampling.settings import names_variable
+from rrtf.overrides import check_overrides
 from rrtf.settings import Settings, build, register
 from rrtf.store import digest
 from rrtf.sweep import ledger
@@ -30,69 +23,6 @@ from rrtf.sweep.point import run_point
 from rrtf.training.launched import helps
 
 CONFIG = {"config_path": "pkg://rrtf.conf", "config_name": "config", "version_base": "1.3"}
-
-# groups that decide which other values there are to set
-OPENING = {"experiment", "scale", "debug", "teachers", "student", "benchmarks", "quantize"}
-OPENING |= {"evolve", "clean", "decontaminate", "test_votes", "writer"}
-
-
-def override_mistakes(overrides: list[str], *, places: Sequence[str] = ()) -> list[str]:
-    """What is wrong with each override on its own, so that one run names them all; sweeps are tried value by value.
-
-    `places` are overrides of Hydra's that say where else options lie.
-    """
-    parser = OverridesParser.create()
-    single: list[str] = []
-    for text in overrides:
-        parsed = parser.parse_override(text)
-        single += [f"{parsed.key_or_group}={choice}" for choice in _values(parsed)] or [text]
-    groups = [*places, *(text for text in single if text.split("=")[0].lstrip("+~") in OPENING)]
-    found: dict[str, None] = {}
-    for text in single:
-        try:
-            with hydra.initialize_config_module("rrtf.conf", version_base="1.3"):
-                hydra.compose("config", [*(group for group in groups if group.split("=")[0] != text.split("=")[0]), text])
-        except (HydraException, OmegaConfBaseException, ValueError) as error:
-            found[f"{text}: {' '.join(str(error.__cause__ or error).split())}"] = None
-        except AssertionError:  # OmegaConf's, where a value is set in a group that is none
-            group = text.split(".")[0]
-            found[f"{text}: {group} is none, so nothing can be set in it; choose an option with {group}=…"] = None
-    return list(found)
-
-
-def _values(parsed: Override) -> list[str]:
-    """What a sweep over an override tries, of an interval its ends; nothing where it is no such sweep."""
-    if parsed.is_choice_sweep() or parsed.is_range_sweep():
-        return [str(value) for value in parsed.sweep_string_iterator()]
-    value = parsed.value()
-    return [str(value.start), str(value.end)] if isinstance(value, IntervalSweep) else []
-
-
-def key_mistakes(overrides: list[str]) -> list[str]:
-    """A sentence for each key that was given where the name of the variable that holds it belongs."""
-    pairs = (text.partition("=") for text in overrides)
-    wrong = [name for name, _, value in pairs if name.endswith("key_variable") and not names_variable(value.strip("'\""))]
-    return [f"{name}: looks like the key itself; put it into an environment variable, and its name here" for name in wrong]
-
-
-def check_overrides(arguments: list[str]) -> None:
-    """Raise ConfigurationError with every override that can't be meant. Hydra itself would stop at the first."""
-    overrides = [text for text in arguments if not text.startswith("-") and "=" in text]
-    if found := secrets(overrides) + key_mistakes(overrides):  # before anything is written, Hydra's own files among them
-        raise ConfigurationError(found)
-    if any(text.startswith("hydra") for text in overrides):
-        overrides = [text for text in overrides if not text.startswith("hydra")]
-    if found := override_mistakes(overrides, places=_places(arguments)):
-        raise ConfigurationError(found)
-
-
-def _places(arguments: list[str]) -> list[str]:
-    """Where the user's own options lie: Hydra's --config-dir and hydra.searchpath, as overrides."""
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--config-dir", "-cd")
-    folder = parser.parse_known_args(arguments)[0].config_dir
-    own = [f"hydra.searchpath=['file://{Path(folder).resolve()}']"] if folder else []
-    return own + [text for text in arguments if text.startswith("hydra.searchpath=")]
 
 
 @hydra.main(**CONFIG)

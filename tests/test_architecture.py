@@ -34,12 +34,25 @@ ALLOWED = {
     ("quantize", "evaluation"),  # verdict flips are tested like any two runs
 }
 STEPS = {"steps", "train_steps", "data_steps", "quantize_steps"}
-DOORS = {"__main__", "pipeline", "preview", *STEPS, "run", "settings", "sweep", "evaluate", "generate_command", "conf"}
+DOORS = {
+    "overrides",
+    "__main__",
+    "pipeline",
+    "preview",
+    *STEPS,
+    "run",
+    "settings",
+    "sweep",
+    "evaluate",
+    "generate_command",
+    "conf",
+}
+DOORS |= {"overrides"}  # reads the command line before Hydra does
 DOORS |= {"online_rl"}  # trains otherwise and measures by the same stages
 DOORS |= {"together"}  # tells several processes when the train stage begins
 ONLY_IN = {
-    "hydra": {"settings", "__main__"},
-    "omegaconf": {"settings", "__main__"},
+    "hydra": {"settings", "overrides", "__main__"},
+    "omegaconf": {"settings", "overrides", "__main__"},
     "pytorch_lightning": {"training"},
     "wandb": {"report"},
     "matplotlib": {"report"},

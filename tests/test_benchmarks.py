@@ -7,10 +7,10 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 from report_samples import judged, problems
 
-from rrtf.__main__ import check_overrides
 from rrtf.errors import ConfigurationError, InfrastructureError, MissingDataError, UserError
 from rrtf.evaluation.benchmarks import by_task, score, values
 from rrtf.evaluation.settings import Benchmark, Protocol, ProtocolKind
+from rrtf.overrides import check_overrides
 from rrtf.problems.load import load
 from rrtf.records import Outcome, TestKind
 from rrtf.settings import build, register

@@ -12,11 +12,11 @@ import pytest
 import tiny_models
 from rich.console import Console
 
-from rrtf.__main__ import check_overrides, override_mistakes
 from rrtf.errors import ConfigurationError
 from rrtf.evaluation.settings import Benchmark, Protocol, ProtocolKind, Variant
 from rrtf.judge.engine import Job, judge
 from rrtf.judge.settings import Judge
+from rrtf.overrides import check_overrides, override_mistakes
 from rrtf.pipeline import plan
 from rrtf.plan import Stage, execute
 from rrtf.problems.load import load
@@ -251,6 +251,40 @@ def test_what_a_chosen_benchmark_or_format_brings_can_be_set_in_the_same_command
     assert override_mistakes([*chosen, "quantize=[ct2_int8]", "quantize.ct2_int8.seed=1"]) == []
     (mistake,) = override_mistakes([*chosen, "benchmarks.builtin_renamed.problems.limits=4"])
     assert "limits" in mistake
+
+
+@pytest.mark.parametrize(
+    ("wrong", "meant"),
+    [
+        ("studnet.checkpoint=x", "student.checkpoint"),
+        ("optim.learning_rat=1", "optim.learning_rate"),
+        ("learning_rate=1", "optim.learning_rate"),
+        ("benchmarks.humaneval.limit=3", "benchmarks.humaneval.problems.limit"),
+        ("loss=rrrf", "rrtf"),
+        ("teachers=[recored]", "recorded"),
+        ("scale=cpuu", "cpu"),
+    ],
+)
+def test_a_mistyped_override_is_told_once_with_what_was_meant(wrong: str, meant: str) -> None:
+    register()
+    (mistake,) = override_mistakes(["stages=[sample]", wrong, "seed=1"])
+    assert mistake.startswith(f"{wrong}: ") and mistake.endswith(f"did you mean {meant}?")
+    assert "_schema" not in mistake
+
+
+def test_a_name_like_no_other_is_answered_with_the_names_there_are() -> None:
+    register()
+    (unlike,) = override_mistakes(["optim.xyz=1"])
+    assert "optim.xyz among " in unlike and "learning_rate" in unlike
+    (unchosen,) = override_mistakes(["teachers=[reference]", "teachers.recorded.path=x"])
+    assert "(reference)" in unchosen and "teachers=[…,recorded]" in unchosen
+
+
+def test_wrong_names_do_not_hide_wrong_values() -> None:
+    register()
+    found = override_mistakes(["loss.rank_wieght=2", "sampling.n=-3", "sampling.top_p=7", "batching.epochs=one"])
+    assert len(found) == 4
+    assert {mistake.split(":")[0] for mistake in found} >= {"sampling.n", "sampling.top_p"}
 
 
 @pytest.mark.parametrize(
