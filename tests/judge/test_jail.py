@@ -115,12 +115,13 @@ def test_temporary_files_lie_in_the_scratch_of_lower_tiers(tier: Isolation) -> N
 
 
 ENDLESS = """
-import os, sys, threading
+import os, signal, sys, threading
 from pathlib import Path
 from rrtf.judge.engine import Job, judge
 from rrtf.judge.settings import Isolation, Judge
 from rrtf.records import Problem, TestKind, Tests
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs, and so their tests, ignore it
 program = '''
 import os, time
 def f(x):
