@@ -4,6 +4,7 @@ Nothing here is trusted once the program's first line runs. Whatever this module
 tester compares with an answer that never entered this process.
 """
 
+import _thread
 import contextlib
 import os
 import sys
@@ -15,9 +16,12 @@ from rrtf.judge import operations, script, wire
 from rrtf.judge.confine import open_streams
 from rrtf.judge.errors import MAX_NAMES, packed_arguments
 from rrtf.judge.exchange import Classes
+from rrtf.judge.grafting import graft
 from rrtf.judge.handles import Handles
 from rrtf.judge.surroundings import LENT, lent
-from rrtf.judge.wire import TooLarge
+from rrtf.judge.wire import LACKING, WHOLE, TooLarge
+
+NESTING = 20  # frames of this package between a call of the program and one that it caused
 
 
 class Channel:
@@ -62,13 +66,20 @@ class Runtime:
     """One program, its handles, and the loop that serves calls on them."""
 
     def __init__(self, channel: Channel) -> None:
-        self._channel = channel
+        self._channel, self._lock = channel, _thread.RLock()  # threads of the program may ask, one after the other
         self._handles = Handles(self._ask)
         self._module = types.ModuleType("solution")
 
     def _ask(self, message: Any) -> Any:
-        self._channel.send(message)
-        return self._channel.receive()
+        """Ask the tests' process, which may have questions of its own before it can answer."""
+        with self._lock:
+            self._channel.send(message)
+            while "op" in (reply := self._channel.receive()):
+                limit = sys.getrecursionlimit()
+                sys.setrecursionlimit(limit + NESTING)  # the program's own depth is what it has a limit for
+                self._channel.send(self._answer(reply))
+                sys.setrecursionlimit(limit)
+        return reply
 
     def serve(self) -> None:
         """Load the program, then answer requests until the tester closes the channel."""
@@ -107,7 +118,9 @@ class Runtime:
             self._channel.send(self._raised(error))
             return True
         self._handles.classes = Classes(self._shared_classes(request["classes"]))
-        self._channel.send({"names": self._names(request["names"])})
+        names = self._names(request["names"])
+        names[LACKING] = [name for name in request["classes"] if not isinstance(self._module.__dict__.get(name), type)]
+        self._channel.send({"names": names})
         return True
 
     def _compile(self, program: str) -> types.CodeType | None:
@@ -121,14 +134,16 @@ class Runtime:
         self._channel.send({"finished": True})
 
     def _shared_classes(self, names: list[str]) -> dict[str, type]:
-        """The program's classes of these names; a plain one for what only the tests have, to carry attributes."""
+        """The program's classes of these names; for what only the tests have one that carries attributes."""
         found = {name: self._module.__dict__.get(name) for name in names}
-        return {name: kind if isinstance(kind, type) else type(name, (), {}) for name, kind in found.items()}
+        return {name: kind if isinstance(kind, type) else self._handles.carrier(name) for name, kind in found.items()}
 
     def _names(self, names: list[str]) -> dict[str, Any]:
         known = {}
         for name in names:
-            if name in self._module.__dict__:
+            if name == WHOLE:
+                known[name] = self._handles.handle(self._module)
+            elif name in self._module.__dict__:
                 value = self._module.__dict__[name]
                 try:
                     module = isinstance(value, types.ModuleType)
@@ -148,13 +163,15 @@ class Runtime:
     def _answer(self, request: dict[str, Any]) -> dict[str, Any]:
         if LENT.isdisjoint(request):
             return self._done(request)
-        with lent(request, lambda packed: self._handles.inbox().unpack(packed)) as caught:
+        with lent(request, lambda packed: self._handles.inbox().unpack(packed)) as added:
             reply = self._done(request)
-        return reply if caught is None else {**reply, "printed": caught.getvalue()}
+        return reply | added
 
     def _done(self, request: dict[str, Any]) -> dict[str, Any]:
         try:
             inbox = self._handles.inbox()
+            for place, name, value in request.get("put", ()):  # the tests changed what they had read of an object
+                graft(getattr(self._handles[place], name), inbox.unpack(value))
             inbox.load_table(request["o"])
             given = list(inbox.objects)
             arguments = inbox.unpack(request["a"])
@@ -179,6 +196,8 @@ class Runtime:
             if packed != (request["a"], request["k"]):
                 reply["a"], reply["k"] = packed
         reply["o"] = outbox.table()
+        if put := self._handles.views.changed():
+            reply["put"] = put
         return reply
 
     def _raised(self, error: BaseException) -> dict[str, Any]:

@@ -183,7 +183,7 @@ class Stream:
         self._next_id += 1
         worker.jobs[self._next_id] = task
         s = self._settings
-        bounds = [task.seconds, s.memory_mb, s.output_mb, s.processes]
+        bounds = [task.seconds, s.memory_mb, s.output_mb, s.processes, task.total(s)]
         order = {"job": self._next_id, "key": task.tests, "program": task.program, "bounds": bounds, "early_exit": s.early_exit}
         worker.send(order)
 
@@ -206,7 +206,7 @@ class Stream:
 
     def _patience(self, task: Task) -> float:
         runs = max(1, len(task.problem.tests.pairs))
-        return PATIENCE + 60 * task.seconds * runs
+        return PATIENCE + 60 * task.total(self._settings) * runs
 
     def _bury(self, worker: pool.Worker, reason: str) -> None:
         """Replace a worker: the task it was at is tried once more, those behind it as if nothing had happened."""

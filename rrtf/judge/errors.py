@@ -45,12 +45,16 @@ class Errors:
             error._rrtf_thing = None if handle is None else self._remote.accept("h", [handle, names[0], "object", []])
         return error
 
-    def lend(self, error: Exception) -> list[Any]:
-        """Describe an exception of the tests' own function to the program, and know it when it comes back."""
-        names = [kind.__name__ for kind in type(error).__mro__][:MAX_NAMES]
-        if not hasattr(builtins, names[0]):
-            self._kinds[names[0]] = type(error)
-        return [names, str(error)[:500], packed_arguments(error)]
+    def lend(self, error: BaseException) -> list[Any]:
+        """Describe an exception of the tests to the program."""
+        return [self.know(type(error)), str(error)[:500], packed_arguments(error)]
+
+    def know(self, kind: type[BaseException]) -> list[str]:
+        """The names along the tree of an exception class of the tests, which is known from now on when it comes back."""
+        names = [base.__name__ for base in kind.__mro__][:MAX_NAMES]
+        if issubclass(kind, Exception) and names[0] != "SkipTest" and not hasattr(builtins, names[0]):
+            self._kinds[names[0]] = kind
+        return names
 
 
 def grown(

@@ -7,12 +7,16 @@ from typing import NamedTuple
 
 
 class Bounds(NamedTuple):
-    """What a run may use: CPU seconds, MiB of memory, MiB of output, processes."""
+    """What a run may use: CPU seconds, MiB of memory, MiB of output, processes.
+
+    `seconds` are those between two answers where inputs are sent ahead, `total` those of the whole run; else they are equal.
+    """
 
     seconds: float
     memory_mb: int
     output_mb: int
     processes: int
+    total: float
 
 
 @dataclass
@@ -27,6 +31,7 @@ class Evidence:
     full: bool = False  # a write failed because the scratch or the file size limit was reached
     broken: str = ""  # the judge could not even start it
     starved: bool = False  # some exception was a MemoryError
+    slowest: float = 0.0  # CPU seconds without an answer, as far as ticks tell
     cpu: float = 0.0
     start_cpu: float = 0.0
     wall: float = 0.0

@@ -14,7 +14,8 @@ generator, map, zip and other iterators     an iterator, also equal to the list 
 coroutine                                   something to await
 class, function, any other object           a handle: calls and attributes go back to the candidate's process
 exception class                             a class of that name, to catch it by
-function, iterator of the tests             a stand-in that asks the tests' process
+function, iterator, object with methods,    a stand-in that asks the tests' process (see `lending`)
+  class of the tests
 """
 
 import collections
@@ -41,14 +42,14 @@ _ACTUAL: tuple[tuple[type, Callable[[Any], Any]], ...] = (
     (frozenset, lambda v: frozenset(frozenset.__iter__(v))),
 )
 # by module and name, so that none of these modules is loaded before somebody uses it
-_TEXTUAL: dict[tuple[str, str], Callable[[Any], list[Any]]] = {
+TEXTUAL: dict[tuple[str, str], Callable[[Any], list[Any]]] = {
     ("decimal", "Decimal"): lambda v: [str(v)],
     ("fractions", "Fraction"): lambda v: [v.numerator, v.denominator],
     ("uuid", "UUID"): lambda v: [str(v)],
     ("pathlib", "PosixPath"): lambda v: [str(v)],
     ("pathlib", "PurePosixPath"): lambda v: [str(v)],
-    ("_io", "StringIO"): lambda v: [v.getvalue()[v.tell() :]],
-    ("_io", "BytesIO"): lambda v: [v.getvalue()[v.tell() :]],
+    ("_io", "StringIO"): lambda v: [v.getvalue(), v.tell()],
+    ("_io", "BytesIO"): lambda v: [v.getvalue(), v.tell()],
     ("datetime", "datetime"): lambda v: [v.isoformat()],
     ("datetime", "date"): lambda v: [v.isoformat()],
     ("datetime", "time"): lambda v: [v.isoformat()],
@@ -107,8 +108,8 @@ class Outbox:
                 self.objects.append(value)
             return {"r": self._index[id(value)]}
         place = (kind.__module__, kind.__name__)
-        if place in _TEXTUAL and getattr(sys.modules.get(place[0]), place[1], None) is kind:
-            return {"x": [*place, self.pack(_TEXTUAL[place](value))]}
+        if place in TEXTUAL and getattr(sys.modules.get(place[0]), place[1], None) is kind:
+            return {"x": [*place, self.pack(TEXTUAL[place](value))]}
         if kind.__module__ == "numpy" and "numpy" in sys.modules:
             return self._numpy(value)
         if value is ...:
@@ -208,9 +209,14 @@ def _attributes(value: Any) -> dict[str, Any]:
 
 
 def _rebuild(module: str, name: str, parts: list[Any]) -> Any:
-    if (module, name) not in _TEXTUAL:
+    if (module, name) not in TEXTUAL:
         raise Violation(f"the unknown type {module}.{name}")
     kind = getattr(importlib.import_module(module), name)
+    if module == "_io":
+        text, position = parts
+        made = kind(text)
+        made.seek(position)
+        return made
     return kind.fromisoformat(*parts) if module == "datetime" and name != "timedelta" else kind(*parts)
 
 

@@ -1,4 +1,4 @@
-"""pytest's fixtures as far as a file of tests brings them itself, with `request.param` and, of the built-in ones, `capsys`."""
+"""pytest's fixtures as far as a file of tests brings them itself, and the built-in `request.param`, capsys and monkeypatch."""
 
 import contextlib
 import inspect
@@ -8,6 +8,7 @@ from itertools import product
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
+from rrtf.judge.surroundings import follow
 from rrtf.judge.trusted import BrokenTests
 
 
@@ -65,8 +66,8 @@ class Fixtures:
     def _make(
         self, name: str, case: Any, chosen: dict[str, Any], value: Callable[[str], Any], stack: contextlib.ExitStack
     ) -> Any:
-        if name == "capsys":
-            return stack.enter_context(_capsys())
+        if name in _BUILT_IN:
+            return stack.enter_context(_BUILT_IN[name]())
         if name not in self._known:
             raise BrokenTests(f"the tests need pytest's fixture {name!r}, which is not supported")
         fixture = self._known[name]
@@ -101,15 +102,33 @@ def _found(owner: Mapping[str, Any], *, method: bool) -> Iterator[tuple[str, Fix
             yield mark.name or name, Fixture(function, method, bool(mark.autouse), scope, tuple(mark.params or ()))
 
 
+class _Captured(NamedTuple):
+    out: str
+    err: str
+
+
 @contextlib.contextmanager
 def _capsys() -> Iterator[Any]:
-    caught = io.StringIO()
+    caught = io.StringIO(), io.StringIO()
 
-    def read() -> Any:
-        text = caught.getvalue()
-        caught.seek(0)
-        caught.truncate()
-        return SimpleNamespace(out=text, err="")
+    def read() -> _Captured:
+        texts = [stream.getvalue() for stream in caught]
+        for stream in caught:
+            stream.seek(0)
+            stream.truncate()
+        return _Captured(*texts)
 
-    with contextlib.redirect_stdout(caught):
-        yield SimpleNamespace(readouterr=read)
+    with contextlib.redirect_stdout(caught[0]), contextlib.redirect_stderr(caught[1]):
+        yield SimpleNamespace(readouterr=read, disabled=contextlib.nullcontext)
+
+
+@contextlib.contextmanager
+def _monkeypatch() -> Iterator[Any]:
+    from pytest import MonkeyPatch  # only where the tests already do
+
+    with MonkeyPatch.context() as patch:
+        follow(patch)
+        yield patch
+
+
+_BUILT_IN = {"capsys": _capsys, "capfd": _capsys, "monkeypatch": _monkeypatch}

@@ -5,12 +5,17 @@ of the tests are stand-ins that ask the tests' process.
 """
 
 import builtins
+import importlib
+import re
 from collections.abc import Callable, Iterator
+from types import GeneratorType
 from typing import Any
 
 from rrtf.judge import wire
 from rrtf.judge.errors import grown
 from rrtf.judge.exchange import Classes, Inbox, Outbox
+from rrtf.judge.grafting import Views
+from rrtf.judge.stand_ins import make_carrier, make_class, make_object
 from rrtf.judge.wire import Unsendable
 
 
@@ -24,6 +29,8 @@ class Handles:
         self._places: dict[int, int] = {}
         self._lent: dict[int, int] = {}
         self._errors: dict[str, type[BaseException]] = {}
+        self._stand_ins: dict[int, Any] = {}
+        self.views = Views(lambda value: wire.pack(value, other=self._of_the_tests))
 
     def __getitem__(self, place: int) -> Any:
         return self._objects[place]
@@ -48,9 +55,9 @@ class Handles:
         if id(value) in self._lent:
             return {"own": self._lent[id(value)]}
         if isinstance(value, wire.VIEWS):
-            return {"g": [[self.outbox().pack(item) for item in value], None]}
+            return {"g": [[self.outbox().pack(item) for item in value], None, False]}
         if isinstance(value, Iterator) and not isinstance(value, type):
-            return {"g": [[], self.place(value)]}
+            return {"g": [[], self.place(value), type(value) is GeneratorType]}
         if isinstance(value, type):
             kind: type = value
             if getattr(builtins, kind.__name__, None) is kind:
@@ -60,36 +67,77 @@ class Handles:
         name = getattr(value, "__name__", type(value).__name__)
         return {"h": [self.place(value), str(name)[:100], _sort(value), list(getattr(type(value), "__dataclass_fields__", ()))]}
 
+    def carrier(self, name: str) -> type:
+        """A class that the program lacks: its objects are here, the tests make new ones."""
+        return make_carrier(self._call_back, name)
+
+    def _of_the_tests(self, value: Any) -> Any:
+        if id(value) in self._lent:
+            return {"own": self._lent[id(value)]}
+        raise Unsendable(type(value).__name__)
+
     def _given(self, tag: str, content: Any) -> Any:
         if tag == "h":
             return self._objects[content]
-        if tag == "bi":
-            return getattr(builtins, content)
         if tag == "cb":
             return self._function(*content)
         if tag == "it":
-            return _Stream(lambda: self._call_back(content, (), {}))
-        if tag == "e":
-            return grown(content, self._errors)
-        raise Unsendable(tag)
+            return _Stream(lambda: self._call_back(content, "call", (), {}))
+        if tag == "lo":
+            return self._stand_in(content[0], lambda: make_object(self._given("lc", content[1]["lc"]), content[0]))
+        if tag == "lc":
+            place, name, operators, bases = content
+            above = [self._given("lc", base["lc"]) for base in bases]
+            return self._stand_in(place, lambda: make_class(self._call_back, place, name, operators, above))
+        if tag in ("e", "ex"):
+            return grown(content, self._errors) if tag == "e" else self._error(content)
+        return _of_python(tag, content)
+
+    def _stand_in(self, place: int, make: Callable[[], Any]) -> Any:
+        if place not in self._stand_ins:
+            self._stand_ins[place] = make()
+            self._lent[id(self._stand_ins[place])] = place
+        return self._stand_ins[place]
 
     def _function(self, number: int, name: str, doc: str) -> Any:
         def function(*arguments: Any, **keywords: Any) -> Any:
-            return self._call_back(number, arguments, keywords)
+            return self._call_back(number, "call", arguments, keywords)
 
         function.__name__, function.__qualname__, function.__doc__ = name, name, doc
         self._lent[id(function)] = number
         self._objects.append(function)  # kept, so that no other object gets its id
         return function
 
-    def _call_back(self, number: int, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+    def _call_back(self, place: int, use: str, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+        """Let the tests' process do something with what it lent."""
         outbox = self.outbox()
+        packed = outbox.pack(list(arguments))
         named = {name: outbox.pack(value) for name, value in keywords.items()}
-        reply = self._ask({"callback": number, "a": outbox.pack(list(arguments)), "k": named})
+        question = {"callback": place, "use": use, "a": packed, "k": named, "o": outbox.table(), "put": self.views.changed()}
+        reply = self._ask(question)
         if "raised" in reply:
-            names, text, packed = reply["raised"]
-            raise grown(names, self._errors)(*([text] if packed is None else self.inbox().unpack(packed)))
-        return self.inbox().unpack(reply["value"])
+            raise self._error(reply["raised"])
+        inbox = self.inbox()
+        inbox.load_table(reply["o"])
+        result = inbox.unpack(reply["value"])
+        if use == "get":
+            self.views.saw(place, arguments[0], result)
+        return result
+
+    def _error(self, described: list[Any]) -> BaseException:
+        names, text, packed = described
+        return grown(names, self._errors)(*([text] if packed is None else self.inbox().unpack(packed)))
+
+
+def _of_python(tag: str, content: Any) -> Any:
+    """What both sides have by name."""
+    if tag == "bi":
+        return getattr(builtins, content)
+    if tag == "cl":
+        return getattr(importlib.import_module(content[0]), content[1])
+    if tag == "re":
+        return re.compile(*content)
+    raise Unsendable(tag)
 
 
 def _sort(value: Any) -> str:

@@ -9,9 +9,9 @@ import reprlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from rrtf.judge.counting import Halt, Tally
+from rrtf.judge.counting import Tally
 from rrtf.judge.proxies import Function, Remote
-from rrtf.judge.trusted import TESTS, BrokenTests
+from rrtf.judge.trusted import TESTS, BrokenTests, Halt
 from rrtf.records import Problem
 
 FLOAT_ATOL = 1e-6  # what EvalPlus takes for floats where a problem names no tolerance

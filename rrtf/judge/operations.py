@@ -1,5 +1,6 @@
 """What a tester may ask of a candidate's object by handle: calls, attributes and the operators tests use."""
 
+import copy
 import math
 import operator
 from collections.abc import Callable
@@ -32,9 +33,12 @@ TABLE: dict[str, Callable[..., Any]] = {
     "next": lambda target, count: list(islice(target, count)),
     "run": _run,
     "enter": lambda target: target.__enter__(),
-    "exit": lambda target: target.__exit__(None, None, None),
+    "exit": lambda target, error=None: target.__exit__(error and type(error), error, None),
     "isinstance": isinstance,
     "issubclass": issubclass,
+    "copy": copy.copy,
+    "deepcopy": copy.deepcopy,
+    "subclass": lambda name, bases, members: type(name, tuple(bases), members),
     "iter": iter,
     "reversed": reversed,
     "len": len,

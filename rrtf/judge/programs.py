@@ -53,7 +53,7 @@ class ProgramSuite:
         run.close()
         if not run.evidence.detail:
             run.evidence.detail = bytes(run.evidence.errors[-300:]).decode("utf-8", "replace").strip() or "exit before the end"
-        return find(run.evidence, tally, total=1, seconds=bounds.seconds, loaded=bool(tally.passed), finished=True)
+        return find(run.evidence, tally, total=1, bounds=bounds, loaded=bool(tally.passed), finished=True)
 
 
 def _always(lines: list[str], test: ast.expr) -> None:

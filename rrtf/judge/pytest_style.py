@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 from itertools import product
 from typing import Any, NamedTuple
 
-from rrtf.judge.counting import Halt, Tally, skips
+from rrtf.judge.counting import Tally, skips
 from rrtf.judge.fixtures import Fixtures
-from rrtf.judge.trusted import BrokenTests
+from rrtf.judge.trusted import BrokenTests, Halt
 
 
 def run_pytest(namespace: dict[str, Any], tally: Tally) -> None:
@@ -61,12 +61,15 @@ class _Test(NamedTuple):
             case = self.kind(self.name) if issubclass(self.kind, unittest.TestCase) else self.kind()
             _call_if_there(self.kind, "setUpClass", "setup_class")
         with self.fixtures.ready(case, values, chosen) as arguments:
-            _call_if_there(case, "setUp", "setup_method", "asyncSetUp")
+            _call_if_there(case, "setUp", "setup_method", "asyncSetUp", given=self.function)
             try:
                 test = self.function if case is None else getattr(case, self.name)
                 _finish(test() if isinstance(case, unittest.TestCase) else test(**arguments(test)))
             finally:
-                _call_if_there(case, "asyncTearDown", "tearDown", "teardown_method")
+                _call_if_there(case, "asyncTearDown", "tearDown", "teardown_method", given=self.function)
+                if isinstance(case, unittest.TestCase):
+                    case.doCleanups()
+                _call_if_there(self.kind, "tearDownClass", "teardown_class")
 
 
 def _finish(result: Any) -> None:
@@ -80,11 +83,12 @@ def _finish(result: Any) -> None:
             pass
 
 
-def _call_if_there(owner: Any, *names: str) -> None:
+def _call_if_there(owner: Any, *names: str, given: Any = None) -> None:
+    """Call the hooks of these names; one that wants to know for which test is told `given`."""
     for name in names:
         hook = owner.get(name) if isinstance(owner, dict) else getattr(owner, name, None)
         if callable(hook):
-            _finish(hook(*[None] * len(inspect.signature(hook).parameters)))
+            _finish(hook(*[given] * len(inspect.signature(hook).parameters)))
 
 
 def _count(test: Callable[[], Any], tally: Tally) -> None:

@@ -44,6 +44,7 @@ class Run:
         self._taken = 0
         self._deaf = self._closing = False
         self._tick: tuple[float, float] | None = None
+        self._answered, self._since = False, 0.0
         self._quiet = 0.0
         self._began = time.monotonic()
         self._start(stdin)
@@ -53,7 +54,7 @@ class Run:
         self._channel.setblocking(False)
         self._out, out = _pipe()
         self._err, err = _pipe()
-        backstop = self._bounds.seconds * 2 + 20
+        backstop = self._bounds.total * 2 + 20
         limits = Limits(backstop, self._bounds.memory_mb * MEBI, self.limit * 4, self._bounds.processes)
         send_order(self._control, limits, [stdin, out, err, theirs.fileno()])
         theirs.close()
@@ -82,6 +83,7 @@ class Run:
             if "callback" in reply and self._callback is not None:
                 self._write(wire.frame(self._nonce, self._callback(reply), limit=1 << 30))
                 continue
+            self._answered = True
             if "large" in reply:
                 raise self.stop("output", f"the program returned {reply['large']}")
             return reply
@@ -255,17 +257,23 @@ class Run:
         """CPU seconds decide. Idle seconds (neither running nor waiting for a CPU) within one call catch sleepers."""
         limit = self._bounds.seconds
         used = look["cpu"] - self.evidence.start_cpu
+        if self._answered:
+            self._answered, self._since = False, used
+        self.evidence.slowest = max(self.evidence.slowest, used - self._since)
         self.evidence.busy = look["waited"] > CONTENDED * look["cpu"]
         now, active = time.monotonic(), look["cpu"] + look["waited"]
         if self._tick is not None:
             self._quiet += (1 - look["awake"]) * max(0.0, now - self._tick[0] - max(0.0, active - self._tick[1]))
         self._tick = (now, active)
-        if used > limit * (1.5 if self.evidence.busy else 1.05):
-            self.stop("timeout", f"more than {limit:g} CPU seconds")
+        grace = 1.5 if self.evidence.busy else 1.05
+        if used > self._bounds.total * grace:
+            self.stop("timeout", f"more than {self._bounds.total:g} CPU seconds")
+        elif self._bounds.total > limit and used - self._since > limit * grace:
+            self.stop("timeout", f"more than {limit:g} CPU seconds for one input")
         elif self._quiet > limit + 1:
             self.stop("timeout", f"idle for more than {limit + 1:g} seconds")
-        elif now - self._began > 30 * limit + 30:
-            self.stop("timeout", f"running for more than {30 * limit + 30:g} seconds")
+        elif now - self._began > 30 * self._bounds.total + 30:
+            self.stop("timeout", f"running for more than {30 * self._bounds.total + 30:g} seconds")
 
 
 def _pipe() -> tuple[int, int]:

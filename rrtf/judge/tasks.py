@@ -5,7 +5,11 @@ from typing import NamedTuple
 
 from rrtf.errors import InfrastructureError
 from rrtf.judge.settings import Judge
-from rrtf.records import Problem, Verdict
+from rrtf.records import Problem, TestKind, Verdict
+
+# all inputs of the input form together may take so many times the CPU limit of one. EvalPlus lets them take 60 seconds, and so
+# long is every program that is slow on each
+ALL_INPUTS = 5
 
 
 class Job(NamedTuple):
@@ -29,6 +33,11 @@ class Task:
     alone: bool = False
     scaled: bool = False
     measures: "list[Task]" = field(default_factory=list)  # for a reference: the tasks that wait for its time
+
+    def total(self, settings: Judge) -> float:
+        """CPU seconds of the whole run, where `seconds` are those of one input."""
+        many = self.problem.tests.kind is TestKind.inputs
+        return max(self.seconds, ALL_INPUTS * settings.time_limit) if many else self.seconds
 
 
 def check_errors(errors: int, count: int, settings: Judge, reason: str) -> None:

@@ -13,7 +13,7 @@ from rrtf.judge.programs import ProgramSuite
 from rrtf.judge.run import Bounds, Run
 from rrtf.judge.stdio import StdioSuite
 from rrtf.judge.suites import CallSuite
-from rrtf.judge.trusted import BrokenTests
+from rrtf.judge.trusted import BrokenTests, Unsupported
 from rrtf.judge.verdicts import Finding, find, readable
 from rrtf.records import Outcome, Problem, TestKind, from_row
 
@@ -62,22 +62,24 @@ class Tester:
             if not isinstance(suite, CallSuite):
                 return suite.judge(self._control, order["program"], bounds, early_exit=order["early_exit"])
             return self._call_tests(suite, order["program"], bounds, early_exit=order["early_exit"])
-        except BrokenTests as error:
+        except (BrokenTests, Unsupported) as error:
             return Finding(Outcome.judge_error, 0, 0, str(error), 0.0, 0.0, 0.0)
 
     def _call_tests(self, suite: CallSuite, program: str, bounds: Bounds, *, early_exit: bool) -> Finding:
         tally = Tally(early_exit=early_exit)
         namespace, remote = suite.prepare()
-        run = remote.run = Run(self._control, bounds, stdin=self._null, callback=remote.callback)
-        described = load(run, program, names=suite.names, classes=suite.classes)
+        run = remote.run = Run(self._control, bounds, stdin=self._null, callback=remote.lending.serve)
         finished = False
-        if described is not None:
-            finished = self._execute(suite, namespace, remote, described, tally, bounds)
-        run.close()
+        try:
+            described = load(run, program, names=suite.names, classes=suite.classes)
+            if described is not None:
+                finished = self._execute(suite, namespace, remote, described, tally, bounds)
+        finally:
+            run.close()
         run.evidence.starved |= remote.errors.starved
         run.evidence.full |= remote.errors.full
         total = suite.count() if not finished or tally.raised else tally.total
-        return find(run.evidence, tally, total=total, seconds=bounds.seconds, loaded=described is not None, finished=finished)
+        return find(run.evidence, tally, total=total, bounds=bounds, loaded=described is not None, finished=finished)
 
     def _execute(self, suite: CallSuite, namespace: Any, remote: Any, described: Any, tally: Tally, bounds: Bounds) -> bool:
         """True when the tests ran to their end with the candidate still alive."""

@@ -7,14 +7,21 @@ the tests: `==` against anything but another object of the candidate is False. O
 
 from collections import deque
 from collections.abc import Generator, Iterator
+from dataclasses import make_dataclass
+from opcode import opmap
+from types import GeneratorType
 from typing import Any
 
+from rrtf.judge.trusted import TESTS, Unsupported
 from rrtf.judge.wire import Violation
 
 # items asked for at once where all are wanted; a loop asks for one at a time until it has had twice as many
 CHUNK = 256
 # names with underscores that reach the program; Python asks proxies for many others by itself
 _ASKED = frozenset({"__name__", "__qualname__", "__wrapped__", "__members__", "__version__"})
+
+
+RAISE = opmap["RAISE_VARARGS"]
 
 
 class Thing:
@@ -32,6 +39,10 @@ class Thing:
         if name.startswith("__") and name not in _ASKED:
             raise AttributeError(name)
         return self._rrtf_do("get", name)
+
+    @property
+    def _rrtf_doc(self) -> Any:
+        return self._rrtf_do("get", "__doc__")
 
     def __setattr__(self, name: str, value: Any) -> None:
         self._rrtf_do("set", name, value)
@@ -54,14 +65,32 @@ class Thing:
     def __iter__(self) -> Iterator[Any]:
         return iter(self._rrtf_do("iter"))
 
+    def __copy__(self) -> Any:
+        return self._rrtf_do("copy")
+
+    def __deepcopy__(self, _: Any) -> Any:
+        return self._rrtf_do("deepcopy")
+
     def __enter__(self) -> Any:
         return self._rrtf_do("enter")
 
-    def __exit__(self, *_: Any) -> None:
-        self._rrtf_do("exit")
+    def __exit__(self, _: Any, error: Any, trace: Any) -> bool:
+        hides = bool(self._rrtf_do("exit", *([error] if isinstance(error, Exception) else [])))
+        return hides and _raised_here(error)
 
     def __repr__(self) -> str:
         return str(self._rrtf_do("repr"))
+
+
+def _raised_here(error: Any) -> bool:
+    """Whether a `raise` of the tests raised it: an object of the program may take that for handled, but never a failure."""
+    step = getattr(error, "__traceback__", None)
+    while step is not None and step.tb_next is not None:
+        step = step.tb_next
+    if step is None or isinstance(error, AssertionError) or hasattr(error, "_rrtf_theirs"):
+        return False
+    code = step.tb_frame.f_code
+    return code.co_filename == TESTS and code.co_code[step.tb_lasti] == RAISE
 
 
 def _forward(operation: str) -> Any:
@@ -108,12 +137,35 @@ class Function(Thing):
 class Class(Function):
     """A class of the candidate: calling it makes an object over there, `isinstance` asks over there."""
 
+    def __new__(cls, remote: Any, *parts: Any) -> Any:  # noqa: D102
+        return _subclass(remote, *parts) if isinstance(remote, str) else super().__new__(cls)
+
+    def __init__(self, remote: Any, *parts: Any) -> None:
+        if not isinstance(remote, str):
+            super().__init__(remote, *parts)
+
+    def __eq__(self, other: object) -> bool:
+        """Also to the type of its objects' proxies."""
+        proxies = isinstance(other, type) and issubclass(other, Thing)
+        return other.__name__ == self._rrtf_name if proxies else super().__eq__(other)  # type: ignore[attr-defined]
+
+    __hash__ = Thing.__hash__
+
     def __instancecheck__(self, instance: Any) -> bool:
         thing = instance._rrtf_thing if isinstance(instance, Iterated) else instance
         return isinstance(thing, Thing) and bool(self._rrtf.call("isinstance", thing, self))
 
     def __subclasscheck__(self, kind: Any) -> bool:
         return isinstance(kind, Class) and bool(self._rrtf.call("issubclass", kind, self))
+
+
+def _subclass(name: str, bases: tuple[Any, ...], members: dict[str, Any]) -> Any:
+    """A class that the tests derive from one of the program lives over there; its methods run here, on proxies."""
+    if "__classcell__" in members:
+        raise Unsupported(f"the tests' class {name} calls super() of a class of the program, which is not supported")
+    remote = next(base._rrtf for base in bases if isinstance(base, Class))
+    kept = {key: value for key, value in members.items() if key not in ("__module__", "__qualname__")}
+    return remote.call("subclass", name, list(bases), kept)
 
 
 class Fields(Thing):
@@ -187,8 +239,8 @@ class Iterated:
         return len(self._items)
 
     def __eq__(self, other: object) -> bool:
-        if isinstance(other, Iterated):
-            return self is other
+        if self is other:
+            return True
         kind: Any = type(other)
         return kind in (list, tuple, set, frozenset) and bool(kind(self) == other)
 
@@ -199,19 +251,31 @@ class Iterated:
         return list(self) if self._items or self._rrtf_thing is None else self._rrtf_thing
 
 
+class Generated(Iterated):
+    """A generator of the candidate, which says so."""
+
+    __class__ = GeneratorType  # type: ignore[assignment]
+
+
+for _kind in (Thing, Function, Class, Fields, Awaited):
+    _kind.__doc__ = Thing._rrtf_doc  # type: ignore[assignment]
+
+
 def make(remote: Any, handle: int, name: str, sort: str, fields: list[str]) -> Thing:
     """The proxy of an object that the program describes; its type has the name of the object's own."""
     if sort == "fields":
         made: Thing = _named(remote, Fields, name)(remote, handle, name)
         object.__setattr__(made, "_rrtf_fields", tuple(fields))
+        kind: Any = type(made)
+        if not hasattr(kind, "__dataclass_fields__"):  # what `asdict` and `fields` look at
+            kind.__dataclass_fields__ = make_dataclass(name, fields).__dataclass_fields__  # type: ignore[attr-defined]
         return made
-    kinds: dict[str, type[Thing]] = {"class": Class, "function": Function, "coroutine": Awaited}
-    kind = kinds.get(sort) or _named(remote, Thing, name)
-    return kind(remote, handle, name)
+    sorts: dict[str, type[Thing]] = {"class": Class, "function": Function, "coroutine": Awaited}
+    return (sorts.get(sort) or _named(remote, Thing, name))(remote, handle, name)
 
 
 def _named(remote: Any, base: type[Thing], name: str) -> type[Thing]:
     if (base, name) not in remote.kinds:
-        remote.kinds[base, name] = type(name, (base,), {})
+        remote.kinds[base, name] = type(name, (base,), {"__doc__": Thing._rrtf_doc})
     kind: type[Thing] = remote.kinds[base, name]
     return kind

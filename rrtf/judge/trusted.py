@@ -9,6 +9,14 @@ class BrokenTests(Exception):
     """The tests themselves can't run; the program is not to blame."""
 
 
+class Halt(BaseException):
+    """Stops the tests themselves; no unit swallows it."""
+
+
+class Unsupported(Halt):
+    """The tests do something with the program that can't cross: the judge's own failing, not the program's."""
+
+
 def parse(text: str, what: str) -> ast.Module:
     """The syntax tree of trusted code; raises BrokenTests with `what` it was."""
     try:

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from rrtf.judge.counting import Tally
-from rrtf.judge.run import Evidence, describe_status
+from rrtf.judge.run import Bounds, Evidence, describe_status
 from rrtf.records import Outcome
 
 
@@ -23,21 +23,28 @@ class Finding(NamedTuple):
 _STOPS = {"memory": Outcome.memory_limit, "output": Outcome.output_limit, "timeout": Outcome.timeout}
 
 
-def find(evidence: Evidence, tally: Tally, *, total: int, seconds: float, loaded: bool, finished: bool) -> Finding:
+def find(evidence: Evidence, tally: Tally, *, total: int, bounds: Bounds, loaded: bool, finished: bool) -> Finding:
     """The verdict of one program that answered calls.
 
-    `total` is how many tests there are, `seconds` the CPU limit, `loaded` whether the program ran to its end and then took
+    `total` is how many tests there are, `loaded` whether the program ran to its end and then took
     calls, `finished` whether the tests ended while the process was still there.
     """
     total = max(total, tally.total)
-    outcome, detail = _outcome(evidence, tally, total, seconds, loaded=loaded, finished=finished)
-    late = outcome is Outcome.timeout and seconds < evidence.used <= seconds * 1.5
+    outcome, detail = _outcome(evidence, tally, total, bounds, loaded=loaded, finished=finished)
+    near = any(limit < used <= limit * 1.5 for used, limit in _clocks(evidence, bounds))
+    late = outcome is Outcome.timeout and near
     passed = min(tally.passed, total)
     return Finding(outcome, passed, total, detail[:500], evidence.used, evidence.wall, evidence.peak_mb, late and evidence.busy)
 
 
+def _clocks(evidence: Evidence, bounds: Bounds) -> list[tuple[float, float]]:
+    """CPU seconds used and allowed: of the whole run and, where inputs have a limit of their own, of the slowest."""
+    whole = [(evidence.used, bounds.total)]
+    return [*whole, (evidence.slowest, bounds.seconds)] if bounds.total > bounds.seconds else whole
+
+
 def _outcome(
-    evidence: Evidence, tally: Tally, total: int, seconds: float, *, loaded: bool, finished: bool
+    evidence: Evidence, tally: Tally, total: int, bounds: Bounds, *, loaded: bool, finished: bool
 ) -> tuple[Outcome, str]:
     if evidence.broken:
         return Outcome.judge_error, evidence.broken
@@ -45,8 +52,9 @@ def _outcome(
         return Outcome.compile_error, evidence.detail
     if evidence.stop in _STOPS:
         return _STOPS[evidence.stop], evidence.detail
-    if evidence.used > seconds:
-        return Outcome.timeout, f"used {evidence.used:.2f} of {seconds:g} CPU seconds"
+    for used, limit in _clocks(evidence, bounds):
+        if used > limit:
+            return Outcome.timeout, f"used {used:.2f} of {limit:g} CPU seconds"
     if finished and loaded and tally.passed == total > 0:
         return Outcome.all_tests_passed, ""
     return _failure(evidence, tally, loaded=loaded, finished=finished)

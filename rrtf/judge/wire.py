@@ -20,6 +20,9 @@ HEADER = struct.Struct("!8sI")
 # what `dict.keys()`, `.values()` and `.items()` return
 VIEWS: Any = (type({}.keys()), type({}.values()), type({}.items()))
 
+# what is said of a program beside its names: which classes of the tests it has none of, and the whole of it
+LACKING, WHOLE = "__rrtf_lacking__", "__rrtf_whole__"
+
 Hook = Callable[[Any], Any]
 
 

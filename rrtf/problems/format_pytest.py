@@ -2,6 +2,7 @@
 
 import ast
 import builtins
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -28,7 +29,7 @@ def pytest_style(row: Mapping[str, Any]) -> Problem:
         signature=header(reference, node) if node else "",
         prompt=prompt,
         reference=reference,
-        tests=Tests(kind=TestKind.pytest, code=_without_imports(module, code, entry_point)),
+        tests=Tests(kind=TestKind.pytest, code=code),
         difficulty=text_or_empty(row, "difficulty", "gpt_difficulty"),
     )
 
@@ -42,24 +43,10 @@ def _is_test(node: ast.stmt) -> bool:
 def _entry_point(module: ast.Module, code: str, reference: str) -> str:
     """What the tests import from `solution`, else the first name they call that the reference defines."""
     for node in module.body:
-        if isinstance(node, ast.ImportFrom) and node.module in ("solution", "main"):
+        if isinstance(node, ast.ImportFrom) and node.module in ("solution", "main") and node.names[0].name != "*":
             return node.names[0].name
     defined = tree_of(reference, "the solution")
-    for name in names_called(code):
+    for name in [*names_called(code), *re.findall(r"\.(\w+)\(", code)]:
         if not hasattr(builtins, name) and top_level(defined, name):
             return name
     raise ValueError("no field 'entry_point', and the tests don't tell it")
-
-
-def _without_imports(module: ast.Module, code: str, entry_point: str) -> str:
-    """The tests without `from solution import f`: the judge binds the name itself."""
-    lines = code.split("\n")
-    for node in module.body:
-        if isinstance(node, ast.ImportFrom) and node.module and any(alias.name == entry_point for alias in node.names):
-            if len(node.names) > 1:
-                raise ValueError(f"the tests import more than {entry_point!r} from {node.module!r}; one entry point is judged")
-            for number in range(node.lineno - 1, node.end_lineno or node.lineno):
-                lines[number] = ""
-            if alias := node.names[0].asname:
-                lines[node.lineno - 1] = f"{alias} = {entry_point}"
-    return "\n".join(lines)

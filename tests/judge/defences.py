@@ -100,7 +100,7 @@ SPLIT = (
     ),
     Defence(
         "only listed types are rebuilt from text",
-        (("exchange.py", "if (module, name) not in _TEXTUAL:", "if False:"),),
+        (("exchange.py", "if (module, name) not in TEXTUAL:", "if False:"),),
         ("51-builds",),
     ),
     Defence(
@@ -196,6 +196,49 @@ SPLIT = (
 )
 
 # success needs positive proof
+LENT = (
+    Defence(
+        "what lies behind a function of the tests stays here (either alone holds)",
+        (("lending.py", 'if place not in self._open or name.startswith("__"):', "if False:"),),
+        ("63-t-lent-default",),
+    ),
+    Defence(
+        "no function of the program in place of a method of what the tests lend",
+        (("lending.py", "if callable(getattr(type(value), name, None)):", "if False:"),),
+        ("63-t-lent-method",),
+    ),
+    Defence(
+        "what a mock remembers is not set",
+        (("lending.py", "_remembers(name) or type(new)", "type(new)"),),
+        ("63-t-mock-count",),
+    ),
+    Defence(
+        "a mock's own methods are for the tests",
+        (("lending.py", "if _mocks(value) and _remembers(name):", "if False:"),),
+        ("63-t-mock-count2",),
+    ),
+    Defence(
+        "no object of the program in place of what a mock remembers",
+        (("lending.py", " or type(new) not in _SCALARS)", ")"),),
+        ("63-t-mock-attribute",),
+    ),
+    Defence(
+        "a test is never skipped by an exception that went through the program",
+        (("errors.py", ' and names[0] != "SkipTest"', ""),),
+        ("63-t-skips-away",),
+    ),
+    Defence(
+        "a context manager of the program hides no failure",
+        (("things.py", "return hides and _raised_here(error)", "return hides"),),
+        ("63-t-exit-hides",),
+    ),
+    Defence(
+        "what can't be sent of an object is the asker's error",
+        (("lending.py", 'if message["use"] == "call":', "if True:"),),
+        ("63-t-keeps-lock",),
+        breaks=True,
+    ),
+)
 PROOF = (
     Defence(
         "every test must have passed, not none have failed",
@@ -260,10 +303,18 @@ LIMITS = (
     Defence(
         "CPU seconds (either alone holds: the stop at the limit, the count at the end)",
         (
-            ("run.py", "if used > limit * (1.5 if self.evidence.busy else 1.05):", "if False:"),
-            ("verdicts.py", "if evidence.used > seconds:", "if False:"),
+            ("run.py", "if used > self._bounds.total * grace:", "if False:"),
+            ("verdicts.py", "        if used > limit:\n", "        if False:\n"),
         ),
         ("burn", "burn-children"),
+    ),
+    Defence(
+        "CPU seconds of one among many inputs (either alone holds)",
+        (
+            ("run.py", "elif self._bounds.total > limit and used", "elif False and used"),
+            ("verdicts.py", "return [*whole, (evidence.slowest, bounds.seconds)] if", "return whole if"),
+        ),
+        ("burn-input",),
     ),
     Defence(
         "CPU seconds of children that nobody waits for (either alone holds: while it runs, at its end)",
@@ -518,4 +569,4 @@ KERNEL = (
     ),
 )
 
-DEFENCES = (*SPLIT, *PROOF, *LIMITS, *NEXT, *MACHINE, *KERNEL)
+DEFENCES = (*SPLIT, *LENT, *PROOF, *LIMITS, *NEXT, *MACHINE, *KERNEL)

@@ -1,0 +1,179 @@
+"""The tests' own functions, iterators, classes and objects with methods: numbers stand for them in the program's process.
+
+What the program may do to them: call functions, read and set attributes that are not Python's own, and use the operators that
+the class of an object defines. Never may it reach what lies behind a function, or put something in place of a method.
+"""
+
+import builtins
+import re
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from rrtf.judge import operations, wire
+from rrtf.judge.errors import Errors
+from rrtf.judge.exchange import TEXTUAL, Classes, Inbox, Outbox
+from rrtf.judge.grafting import graft
+from rrtf.judge.things import Iterated, Thing
+from rrtf.judge.trusted import TESTS, Unsupported
+
+DEPTH = 1000  # questions inside questions, as deep as Python itself goes
+# what an object's class may define for the program to use; asked for by these names, without underscores
+OPERATORS = frozenset(operations.TABLE) - {"get", "set", "del", "next", "run", "isinstance", "issubclass", "subclass", "call"}
+OPERATORS |= {"call", "next"}
+
+_SCALARS = wire.PLAIN | {int}
+
+
+class Lending:
+    """What one run's tests have lent. `accept` unpacks what only the program's handles stand for."""
+
+    def __init__(self, errors: Errors, accept: Callable[[str, Any], Any], classes: Classes, *, arrays: bool) -> None:
+        self.classes = classes
+        self._errors, self._accept, self._arrays = errors, accept, arrays
+        self._held: list[Any] = []
+        self._places: dict[int, int] = {}
+        self._open: set[int] = set()  # objects and classes, which have attributes; functions have none
+        self._depth = 0
+
+    def __getitem__(self, place: int) -> Any:
+        return self._held[place]
+
+    def pack(self, value: Any) -> Any:
+        """What stands for a value that no rule of `exchange` packs."""
+        if isinstance(value, Iterated):
+            value = value.rest()
+        if isinstance(value, Thing):
+            return {"h": value._rrtf_handle}
+        if isinstance(value, list):
+            return Outbox(self.classes, self.pack).pack(value)
+        name = getattr(value, "__name__", None)
+        if isinstance(name, str) and getattr(builtins, name, None) is value:
+            return {"bi": name}
+        if isinstance(value, BaseException):
+            return {"ex": self._errors.lend(value)}
+        if isinstance(value, type):
+            return self._class(value)
+        if type(value).__module__ == TESTS or _mocks(value):
+            return {"lo": [self._lend(value), self._class(type(value))]}
+        return self._other(value)
+
+    def _other(self, value: Any) -> Any:
+        if isinstance(value, (Iterator, wire.VIEWS)):
+            return {"it": self._place(iter(value).__next__)}
+        if isinstance(value, re.Pattern):
+            return {"re": [value.pattern, value.flags]}
+        if callable(value):
+            name, words = getattr(value, "__name__", None), getattr(value, "__doc__", None)
+            return {"cb": [self._place(value), str(name or "function"), str(words or "")]}
+        raise Unsupported(f"the tests pass a {type(value).__name__}, which can't be sent")
+
+    def _class(self, kind: type) -> Any:
+        if issubclass(kind, BaseException):
+            return {"e": self._errors.know(kind)}
+        if TEXTUAL.get((kind.__module__, kind.__name__)) and getattr(sys.modules[kind.__module__], kind.__name__) is kind:
+            return {"cl": [kind.__module__, kind.__name__]}
+        if kind.__module__ != TESTS and not issubclass(kind, mock_base()):
+            raise Unsupported(f"the tests pass the class {kind.__name__}, which can't be sent")
+        defined = {n.strip("_") for base in kind.__mro__[:-1] for n, value in vars(base).items() if value is not None}
+        bases = [self._class(base) for base in kind.__bases__ if base.__module__ == TESTS]
+        place = self._lend(kind) if kind.__module__ == TESTS else self._place(kind)
+        return {"lc": [place, kind.__name__, sorted(defined & OPERATORS), bases]}
+
+    def _lend(self, value: Any) -> int:
+        place = self._place(value)
+        self._open.add(place)
+        return place
+
+    def _place(self, value: Any) -> int:
+        """The number of an object; it is kept from now on."""
+        if id(value) not in self._places:
+            self._places[id(value)] = len(self._held)
+            self._held.append(value)
+        return self._places[id(value)]
+
+    def serve(self, message: dict[str, Any]) -> dict[str, Any]:
+        """The program uses something that the tests lent it."""
+        self._depth += 1
+        try:
+            if self._depth > DEPTH:
+                raise RecursionError("maximum recursion depth exceeded")
+            inbox = Inbox(self.classes, self._accept, arrays=self._arrays)
+            inbox.load_table(message["o"])
+            arguments = inbox.unpack(message["a"])
+            keywords = {str(name): inbox.unpack(value) for name, value in message["k"].items()}
+            self.change(message["put"], inbox)
+            result = self._use(message["callback"], message["use"], arguments, keywords)
+            outbox = Outbox(self.classes, self.pack)
+            return {"value": outbox.pack(result), "o": outbox.table()}
+        except Unsupported as error:
+            if message["use"] == "call":
+                raise
+            return {"raised": self._errors.lend(TypeError(str(error)))}  # the program's own choice of an attribute
+        except Exception as error:
+            return {"raised": self._errors.lend(error)}
+        finally:
+            self._depth -= 1
+
+    def change(self, changes: list[list[Any]], inbox: Inbox) -> None:
+        """What the program did to lists and the like that it had read from objects."""
+        for place, name, value in changes:
+            graft(self._attribute(place, name), inbox.unpack(value))
+
+    def _use(self, place: Any, operation: str, arguments: list[Any], keywords: dict[str, Any]) -> Any:
+        value: Any = self.classes.by_name[place] if isinstance(place, str) else self._held[place]
+        if operation == "call":
+            return value(*arguments, **keywords)
+        if operation == "get":
+            return self._attribute(place, *arguments)
+        if operation == "set":
+            return self._set(place, *arguments)
+        if place not in self._open or operation not in OPERATORS:
+            raise TypeError(f"{operation} of what the tests lent")
+        return next(value) if operation == "next" else operations.TABLE[operation](value, *arguments, **keywords)
+
+    def _attribute(self, place: int, name: str) -> Any:
+        value = self._opened(place, name)
+        if _mocks(value) and _remembers(name):
+            raise AttributeError(name)
+        return getattr(value, name)
+
+    def _set(self, place: int, name: str, new: Any) -> None:
+        value = self._opened(place, name)
+        if isinstance(value, type) or (_mocks(value) and (_remembers(name) or type(new) not in _SCALARS)):
+            raise AttributeError(name)
+        if callable(getattr(type(value), name, None)):  # tests call it and take its answer for theirs
+            raise AttributeError(name)
+        setattr(value, name, new)
+
+    def _opened(self, place: int, name: str) -> Any:
+        if place not in self._open or name.startswith("__"):
+            raise AttributeError(name)
+        return self._held[place]
+
+
+def behaves(kind: type) -> bool:
+    """Whether a class of the tests has more than attributes: its objects can't be rebuilt where it is missing."""
+    for base in kind.__mro__[:-1]:
+        for name, value in vars(base).items():
+            if name.startswith("__"):
+                if value is not None and name.strip("_") in OPERATORS - {"repr", "str"}:
+                    return True
+            elif type(value).__name__ != "member_descriptor":
+                return True
+    return False
+
+
+def _remembers(name: str) -> bool:
+    """Whether an attribute of a mock tells how it was used, or changes that: it is for the tests alone."""
+    return name.startswith("_") or name == "method_calls" or name in dir(mock_base())
+
+
+def mock_base() -> Any:
+    """The class of unittest's mocks, where the tests have loaded them."""
+    module = sys.modules.get("unittest.mock")
+    return () if module is None else module.NonCallableMock
+
+
+def _mocks(value: Any) -> bool:
+    return isinstance(value, mock_base())
