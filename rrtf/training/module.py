@@ -90,7 +90,7 @@ class RankingModule(pl.LightningModule):
         return [optimizer], [scheduled(optimizer, optim=self.settings.optim, steps=self.total_steps)]
 
     def on_fit_start(self) -> None:
-        """Try the model, measure the device, and score all with the frozen reference unless a resume point brought its scores."""
+        """Try the model, time the device, and score all with the frozen reference unless a resume point brought its scores."""
         trainer, batching = self.settings.trainer, self.settings.batching
         dtype = COMPUTE[trainer.precision]
         check_scores(self)

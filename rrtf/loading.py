@@ -1,0 +1,58 @@
+"""transformers' model and tokenizer of a local folder: whole, or an error that names the folder and what is wrong with it."""
+
+import contextlib
+import errno
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from rrtf.errors import UserError
+
+
+@contextlib.contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn what a reader raises over a damaged or foreign file into a UserError that names `path`."""
+    try:
+        yield
+    except UserError:
+        raise
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise UserError(f"no space left while {path} was converted; nothing was kept") from None
+        raise UserError(f"{path}: can't be loaded: {_first_line(error)}") from error
+    except Exception as error:  # a file of unknown making can break its reader in any way
+        raise UserError(f"{path}: can't be loaded: {type(error).__name__}: {_first_line(error)}") from error
+
+
+def load_tokenizer(folder: Path) -> Any:
+    """The folder's own tokenizer. Raises UserError."""
+    from transformers import AutoTokenizer
+
+    if not any(next(folder.glob(pattern), None) for pattern in ("tokenizer*", "vocab*", "*.model")):
+        raise UserError(f"{folder}: has no tokenizer; copy tokenizer.json and tokenizer_config.json of its base model into it")
+    with reading(folder):
+        return AutoTokenizer.from_pretrained(folder)
+
+
+def load_causal_lm(folder: Path, **options: Any) -> Any:
+    """The folder's causal language model; no code of its own is run and nothing pickled is read.
+
+    Raises UserError, also where weights are missing or of another shape, which transformers would only make up at random.
+    """
+    from transformers import AutoModelForCausalLM
+
+    options |= {"use_safetensors": True, "trust_remote_code": False, "ignore_mismatched_sizes": True}
+    with reading(folder):
+        loaded: Any = AutoModelForCausalLM.from_pretrained(folder, output_loading_info=True, **options)
+    model, found = loaded
+    absent = sorted(found["missing_keys"]) + sorted(name for name, *_ in found["mismatched_keys"])
+    if absent and not hasattr(model.config, "quantization_config"):  # a quantized layer's weights have other names
+        raise UserError(
+            f"{folder}: its weights are not those of {type(model).__name__}: {len(absent)} are missing or of another shape, "
+            f"such as {absent[0]}"
+        )
+    return model
+
+
+def _first_line(error: Exception) -> str:
+    return next((line.strip()[:300] for line in str(error).splitlines() if line.strip()), "no reason given")
