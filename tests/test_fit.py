@@ -90,9 +90,10 @@ def test_interrupted_and_resumed_is_uninterrupted_bit_for_bit(tiny_checkpoint: P
 
 def test_a_finished_run_is_not_run_again(tiny_checkpoint: Path, tmp_path: Path) -> None:
     first = train(tiny_checkpoint, tmp_path)
+    (tmp_path / "resume").mkdir()  # as a run leaves it that is killed between its last two acts
     rows: list[Any] = []
     assert train(tiny_checkpoint, tmp_path, rows=rows) == first
-    assert rows == []
+    assert rows == [] and not (tmp_path / "resume").exists()
 
 
 def test_it_writes_a_plain_folder_that_transformers_loads(tiny_checkpoint: Path, tmp_path: Path) -> None:

@@ -126,13 +126,17 @@ def test_schedules_warm_up_and_come_down() -> None:
 
 def test_a_diverging_run_is_stopped_with_the_reason() -> None:
     watch = Watch(loss=Loss(), trainer=Trainer(max_diverging_ratio=10.0, diverging_steps=2))
-    watch.check(1, {"loss": 21.0, "loss_rank": 20.0, "loss_ce": 1.0})
-    watch.check(2, {"loss": 2.0, "loss_rank": 1.0, "loss_ce": 1.0})
-    watch.check(3, {"loss": 21.0, "loss_rank": 20.0, "loss_ce": 1.0})
+    high, low = ({"loss": r + 1.0, "loss_rank": r, "loss_ce": 1.0, "gradient_norm": 1.0} for r in (20.0, 1.0))
+    watch.check(1, high)
+    watch.check(2, low)
+    watch.check(3, high)
     with pytest.raises(Diverged, match="step 4: the rank term is 20 times the cross-entropy for 2 steps"):
-        watch.check(4, {"loss": 21.0, "loss_rank": 20.0, "loss_ce": 1.0})
+        watch.check(4, high)
     with pytest.raises(Diverged, match="step 5: loss is nan"):
-        watch.check(5, {"loss": float("nan"), "loss_rank": 0.0, "loss_ce": 1.0})
+        watch.check(5, low | {"loss": float("nan")})
+    with pytest.raises(Diverged, match="step 6: gradient_norm is nan"):  # the weights are spoiled, and no step may follow
+        watch.check(6, low | {"gradient_norm": float("nan")})
+    Watch(loss=Loss(), trainer=Trainer(precision=Precision.fp16)).check(1, low | {"gradient_norm": float("inf")})
 
 
 def test_what_this_machine_cannot_do_is_said_at_once() -> None:

@@ -12,7 +12,7 @@ from rrtf.training.models import check_window, load_model, load_tokenizer, unava
 from rrtf.training.module import Log, RankingModule, Settings
 from rrtf.training.progress import Keeper
 from rrtf.training.quiet import keep_freed_memory, quiet
-from rrtf.training.saving import ResumePoints
+from rrtf.training.saving import ResumePoints, remove
 from rrtf.training.settings import Accelerator, Adapter, Batching, Loss, Optim, StrategyName, Trainer
 from rrtf.training.strategies import lightning_trainer, shard
 
@@ -43,6 +43,7 @@ def fit(
     settings = Settings(loss, adapter, optim, trainer, batching, seed)
     check(settings)
     if (out / "model").is_dir():
+        remove(out / "resume")  # a run killed at the very end left its last point
         return out / "model"
     if trainer.accelerator is Accelerator.cpu:
         keep_freed_memory()

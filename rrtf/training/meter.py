@@ -10,7 +10,7 @@ from torch import Tensor
 from rrtf.errors import UserError
 from rrtf.training.batches import Batch, waste
 from rrtf.training.losses import Rows, Terms, ordering
-from rrtf.training.settings import Loss, Trainer
+from rrtf.training.settings import Loss, Precision, Trainer
 
 NAMES = ("rank", "ce", "prompts", "ordered", "pairs", "gap", "gaps", "tokens", "responses", "padding", "operations")
 
@@ -86,7 +86,9 @@ class Watch:
 
     def check(self, step: int, values: dict[str, float]) -> None:
         """Look at one step: NaN and infinity stop at once, a dominating rank term after `diverging_steps` steps in a row."""
-        for name in ("loss", "loss_rank", "loss_ce"):
+        # fp16 finds infinite gradients while it looks for its scale, and leaves those steps out
+        scaled = ("gradient_norm",) if self.trainer.precision is not Precision.fp16 else ()
+        for name in ("loss", "loss_rank", "loss_ce", *scaled):
             if not math.isfinite(values[name]):
                 raise Diverged(
                     f"step {step}: {name} is {values[name]}; lower optim.learning_rate, or use trainer.precision=bf16"
