@@ -19,6 +19,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformers.cache_utils import DynamicCache
 
+from rrtf.sampling.cores import Cores
 from rrtf.sampling.generator import Request, Response
 from rrtf.sampling.local import Limits, Writer
 from rrtf.sampling.nucleus import pick, uniforms
@@ -78,11 +79,15 @@ class Loop:
         self.rows: list[_Row] = []
         self.next = torch.zeros(0, dtype=torch.long)
         self.shared = self._shared(jobs)
-        while jobs or self.rows:
-            if jobs and (not self.rows or self.cache.free >= min(len(jobs[-1].requests), self.cache.most_rows)):
-                yield from self._admit(jobs)
-                continue
-            yield from self._advance()
+        self.cores = Cores()
+        try:
+            while jobs or self.rows:
+                if jobs and (not self.rows or self.cache.free >= min(len(jobs[-1].requests), self.cache.most_rows)):
+                    yield from self._admit(jobs)
+                    continue
+                yield from self._advance()
+        finally:
+            self.cores.release()
 
     def _jobs(self, requests: Sequence[Request]) -> tuple[list[_Job], list[Response]]:
         """Requests by prompt, and empty answers for prompts that leave no room."""
@@ -171,15 +176,16 @@ class Loop:
     def _advance(self) -> Iterator[Response]:
         """One token more for every row."""
         positions, mask = self.cache.step()
-        out = self.model(
-            input_ids=self.next[:, None].to(self.device),
-            attention_mask=mask,
-            position_ids=positions,
-            past_key_values=self.cache,
-            use_cache=True,
-        )
-        self.cache.stepped()
-        self.next = self._draw(out.logits[:, -1], self.rows)
+        with self.cores.step():
+            out = self.model(
+                input_ids=self.next[:, None].to(self.device),
+                attention_mask=mask,
+                position_ids=positions,
+                past_key_values=self.cache,
+                use_cache=True,
+            )
+            self.cache.stepped()
+            self.next = self._draw(out.logits[:, -1], self.rows)
         yield from self._settle(range(len(self.rows)))
 
     def _draw(self, logits: Float[Tensor, "rows vocabulary"], rows: list[_Row]) -> Int[Tensor, " rows"]:
