@@ -1,4 +1,4 @@
-"""What a run would do, with nothing done: its steps, and what training would hold on each device."""
+"""What a run would do, with nothing done: its steps, the formats it can make, and what training would hold on each device."""
 
 from typing import Any
 
@@ -16,7 +16,9 @@ PROMPT = 256
 
 
 def preview(settings: Settings, console: Console) -> None:
-    """Print the plan, and the memory plan of training that is to be done on a GPU. Nothing is downloaded or allocated for it.
+    """Print the plan, which formats can be made, and the memory plan of training that is to be done on a GPU.
+
+    Nothing is downloaded or allocated for it.
 
     Where a file of the run is not here yet, the plan's place says which, and the memory plan is printed all the same.
     """
@@ -29,6 +31,10 @@ def preview(settings: Settings, console: Console) -> None:
     else:
         show(planned.steps, console, stages=[])
         trains = not all(turn.trained.done for turn in planned.rounds)
+    if settings.quantize and (folder := at_hand(settings.student.checkpoint)):
+        from rrtf.quantize.support import support, support_table  # torch loads here
+
+        console.print(support_table(support(folder, list(settings.quantize.values()))))
     if trains and settings.trainer.accelerator is not Accelerator.cpu:
         console.print(memory(settings), markup=False, highlight=False, soft_wrap=True)
 

@@ -66,10 +66,10 @@ def execute_run(settings: Settings, console: Console, *, overrides: Sequence[str
         train_along([turn.trained for turn in plan(settings).rounds if Stage.train in stages])
         return None
     if settings.quantize:
-        refuse(checkpoint_of(Model("student", settings.student)), list(settings.quantize.values()))
+        refuse(checkpoint_of(Model("student", settings.student)), list(settings.quantize.values()), show=console.print)
     begin, started = time.monotonic(), datetime.now(timezone.utc)
     with leading(Store(Path(settings.store)), settings.trainer), open_logs(settings, overrides) as logs:
-        planned = feasible(plan(settings, log=Log(logs, logs.answers, logs.take)), stages)
+        planned = feasible(plan(settings, log=Log(logs, logs.answers, logs.take, console.print)), stages)
         show(planned.steps, console, stages=stages)
         cached = {step.key for step in planned.steps if step.done}
         refuse_alone(settings, planned, stages=stages)

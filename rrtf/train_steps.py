@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,12 +28,14 @@ TRAIN_VERSION = "1"
 class Log(NamedTuple):
     """Where training's numbers and its answers to held-out prompts go, each with the step they belong to.
 
-    `again` takes a metrics.jsonl that an earlier process wrote, and how many steps came before its first.
+    `again` takes a metrics.jsonl that an earlier process wrote, and how many steps came before its first; `say` a line for
+    whoever watches.
     """
 
     numbers: Callable[[int, dict[str, float]], None] = lambda step, numbers: None
     answers: Callable[[int, dict[str, str]], None] = lambda step, answers: None
     again: Callable[[Path, int], None] = lambda path, before: None
+    say: Callable[[str], None] = lambda line: None
 
 
 SILENT = Log()
@@ -78,7 +80,7 @@ def _train(settings: Settings, ranked: Step, student: Model, path: Path, *, repo
     unfinished = path.with_name(path.name + ".unfinished")
     kept, leads = SILENT, not helps(settings.trainer)
     if leads:
-        kept = _kept(unfinished, report, log, total=_steps(len(training), settings.batching))
+        kept = _kept(unfinished, report, log, batching=settings.batching, groups=len(training))
         log.again(unfinished / "metrics.jsonl", 0)
         if not (unfinished / "model").is_dir():
             announce(ranked.store, path.name, settings.trainer)
@@ -108,6 +110,7 @@ def later(log: Log, earlier: Sequence[Step]) -> Log:
         lambda step, numbers: log.numbers(before() + step, numbers),
         lambda step, texts: log.answers(before() + step, texts),
         lambda path, more: log.again(path, before() + more),
+        log.say,
     )
 
 
@@ -148,13 +151,15 @@ def _steps(groups: int, batching: Batching) -> int:
     return math.ceil(groups / batching.prompts_per_step) * batching.epochs
 
 
-def _kept(folder: Path, report: Report, log: Log, *, total: int) -> Log:
-    """A log that also keeps each row in the artifact and moves the progress line."""
-    metrics = Metrics(folder / "metrics.jsonl")
+def _kept(folder: Path, report: Report, log: Log, *, batching: Batching, groups: int) -> Log:
+    """A log that also keeps each row in the artifact, says what is not trained on, and moves the progress line."""
+    metrics, total = Metrics(folder / "metrics.jsonl"), _steps(groups, batching)
 
     def numbers(step: int, values: dict[str, float]) -> None:
         named = {_named(name): value for name, value in values.items()}
         metrics(step, named)
+        if step == 0 and (line := _shortfall(values, groups, batching)):
+            log.say(line)
         report(step, total, f"loss {named['train/loss']:.3f}" if "train/loss" in named else "")
         log.numbers(step, named)
 
@@ -163,6 +168,18 @@ def _kept(folder: Path, report: Report, log: Log, *, total: int) -> Log:
         log.answers(step, texts)
 
     return Log(numbers, answers)
+
+
+def _shortfall(values: Mapping[str, float], groups: int, batching: Batching) -> str:
+    """A line that says which data is left out or cut; "" where everything is trained on as it was written."""
+    limit = f"batching.max_length={batching.max_length}"
+    words = {
+        "groups_left_out": f"of {groups} groups left out (a prompt of {limit} tokens or more, or nothing but empty responses)",
+        "responses_left_out": "empty responses left out",
+        "responses_cut": f"responses cut, with their prompts longer than {limit} tokens",
+    }
+    found = [f"{values[name]:.0f} {text}" for name, text in words.items() if values.get(name)]
+    return f"  train: {'; '.join(found)}" if found else ""
 
 
 def _named(name: str) -> str:

@@ -12,7 +12,7 @@ from training_models import group, groups, tokenizer
 
 from rrtf.errors import MissingDataError
 from rrtf.records import Group
-from rrtf.training.batches import Tokens, count_steps, encode, micro_batches, padded, steps, waste
+from rrtf.training.batches import Tokens, count_steps, encode, micro_batches, padded, shortfall, steps, waste
 from rrtf.training.loader import StepLoader
 from rrtf.training.packing import packed
 from rrtf.training.settings import Batching
@@ -156,6 +156,7 @@ def test_a_response_without_a_token_is_left_out(empty: int) -> None:
     assert [TOKENIZER.decode(ids) for ids in made.responses] == [r.text for k, r in enumerate(one.responses) if k != empty]
     assert made.reward == [r.reward for k, r in enumerate(one.responses) if k != empty]
     assert made.target == [k == 0 for k in range(4) if k != empty]
+    assert shortfall([silent], [made]) == {"groups_left_out": 0, "responses_left_out": 1, "responses_cut": 0}
     assert len(encode([silent], TOKENIZER, batching=Batching())[0].responses) == 4, "the end of the text is a token"
     nothing = replace(one, responses=(replace(one.responses[0], text=""),))
     with pytest.raises(MissingDataError, match="no group to train on"):

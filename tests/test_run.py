@@ -12,7 +12,7 @@ import pytest
 import tiny_models
 from rich.console import Console
 
-from rrtf.errors import ConfigurationError
+from rrtf.errors import ConfigurationError, UserError
 from rrtf.evaluation.settings import Benchmark, Protocol, ProtocolKind, Variant
 from rrtf.judge.engine import Job, judge
 from rrtf.judge.settings import Judge
@@ -22,7 +22,8 @@ from rrtf.plan import Stage, execute
 from rrtf.problems.load import load
 from rrtf.problems.settings import ProblemSet
 from rrtf.profiles import Profile, Style
-from rrtf.records import Candidate, Judged, Outcome, Problem, Role
+from rrtf.quantize.settings import Method, Quantization
+from rrtf.records import Candidate, Group, Judged, Outcome, Problem, Role
 from rrtf.report.ablation_figure import curves
 from rrtf.report.logs import RunLogs
 from rrtf.report.metrics import read_answers, read_metrics, read_steps
@@ -83,6 +84,31 @@ def test_training_leaves_numbers_and_answers_to_held_out_prompts_also_where_it_w
     run(trains(folder, run_dir=str(folder / "again")))
     assert read_answers(folder / "again" / "metrics.jsonl") == answered
     assert read_metrics(folder / "again" / "metrics.jsonl")["train/loss"] == series["train/loss"]
+
+
+def test_data_that_is_not_trained_on_is_counted_and_said_before_the_first_step(folder: Path) -> None:
+    plenty = trains(folder, validation_share=0.0)
+    _, silent = run(plenty)
+    assert "left out (" not in silent and "responses cut" not in silent
+    series = read_metrics(folder / "run" / "metrics.jsonl")
+    assert series["train/groups_left_out"] == series["train/responses_cut"] == [(0, 0.0)]
+    encode = tiny_models.tokenizer().encode
+    (ranked,) = [turn.ranked for turn in plan(plenty).rounds]
+    groups = list(read_records(Group, ranked.path))
+    prompts = sorted(len(encode(group.prompt)) for group in groups)
+    limit = prompts[-2] + 1  # the longest prompt has no room, the next room for one token
+    kept = [group for group in groups if len(encode(group.prompt)) < limit]
+    long = [r for group in kept for r in group.responses if len(encode(group.prompt + r.text)) + 1 > limit]
+    assert kept and len(kept) < len(groups) and long
+
+    chosen = trains(folder, validation_share=0.0, run_dir=str(folder / "short"))
+    chosen.batching.max_length = limit
+    _, printed = run(chosen)
+    left_out = len(groups) - len(kept)
+    assert f"train: {left_out} of {len(groups)} groups left out (a prompt of batching.max_length={limit} tokens" in printed
+    assert f"; {len(long)} responses cut" in printed
+    series = read_metrics(folder / "short" / "metrics.jsonl")
+    assert (series["train/groups_left_out"], series["train/responses_cut"]) == ([(0, left_out)], [(0, len(long))])
 
 
 def run(chosen: Settings) -> tuple[RunRow, str]:
@@ -243,6 +269,17 @@ def test_the_papers_size_is_planned_without_weights_or_data() -> None:
     assert "15.52 B weights, 15.52 B trained, on 8 x fsdp" in text and "step: 512 prompts" in text
     total = float(re.search(r"total +([0-9.]+)", text).group(1))  # type: ignore[union-attr]
     assert 20 < total < 75
+
+
+def test_which_formats_can_be_made_is_said_before_anything_is_done_also_where_it_is_refused(folder: Path) -> None:
+    chosen = settings(folder, quantize={"ct2_int8": Quantization(method=Method.ct2_int8)})
+    assert re.search("LlamaForCausalLM +ct2_int8 +yes", previewed(chosen))
+    chosen.student = replace(chosen.student, checkpoint=str(tiny_models.save(folder / "starcoder2", "starcoder2")))
+    assert re.search("Starcoder2ForCausalLM +ct2_int8 +no +CTranslate2 has no loader", previewed(chosen))
+    console = Console(file=io.StringIO(), width=240)
+    with pytest.raises(UserError, match="ct2_int8 of Starcoder2ForCausalLM: CTranslate2 has no loader"):
+        execute_run(chosen, console, overrides=[])
+    assert "formats" in console.file.getvalue() and not (folder / "store").exists()  # type: ignore[attr-defined]
 
 
 def test_what_a_chosen_benchmark_or_format_brings_can_be_set_in_the_same_command() -> None:

@@ -6,7 +6,7 @@ fails (a rotary scaling it does not know, an attribute this transformers version
 
 import importlib.util
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -58,9 +58,11 @@ def read_config(checkpoint: Path) -> dict[str, Any]:
     return config
 
 
-def refuse(checkpoint: Path, wanted: Sequence[Quantization]) -> None:
-    """Raise UserError naming every format that can't be made and the nearest one that can."""
-    bad = [found for found in support(checkpoint, wanted) if not found.works]
+def refuse(checkpoint: Path, wanted: Sequence[Quantization], *, show: Callable[[Table], None] = lambda table: None) -> None:
+    """Raise UserError naming every format that can't be made and the nearest one that can; `show` gets the matrix first."""
+    every = support(checkpoint, wanted)
+    show(support_table(every))
+    bad = [found for found in every if not found.works]
     if not bad:
         return
     others = support(checkpoint, [Quantization(method=method) for method in Method])

@@ -94,6 +94,18 @@ def encode(groups: Sequence[Group], tokenizer: PreTrainedTokenizerBase, *, batch
     return fitting
 
 
+def shortfall(groups: Sequence[Group], encoded: Sequence[Tokens]) -> dict[str, float]:
+    """How much of what ranking kept `encode` left out or shortened: data that is not trained on as it was written."""
+    kept = [group for group in groups if group.responses and not group.dropped]
+    silent = sum(len(kept[tokens.number].responses) - len(tokens.responses) for tokens in encoded)
+    counts = {
+        "groups_left_out": len(kept) - len(encoded),
+        "responses_left_out": silent,
+        "responses_cut": sum(tokens.cut for tokens in encoded),
+    }
+    return {name: float(count) for name, count in counts.items()}
+
+
 def _encode(group: Group, tokenizer: PreTrainedTokenizerBase, *, number: int, batching: Batching) -> Tokens:
     prompt, responses, kept, cut = prompt_ids(group.prompt, tokenizer), [], [], 0
     for response in group.responses:

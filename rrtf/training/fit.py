@@ -7,7 +7,7 @@ import torch
 
 from rrtf.errors import ConfigurationError
 from rrtf.records import Group
-from rrtf.training.batches import encode
+from rrtf.training.batches import encode, shortfall
 from rrtf.training.models import check_window, load_model, load_tokenizer, unavailable
 from rrtf.training.module import Log, RankingModule, Settings
 from rrtf.training.progress import Keeper
@@ -36,7 +36,8 @@ def fit(
 
     Started again with the same arguments after any kind of end, it goes on from the last resume point in `out` and gives the
     same weights, bit for bit on a CPU, as a run that was never stopped; steps after that point are logged a second time.
-    `log(step, numbers)` is called after each step and each validation (step 0: the untouched checkpoint's validation),
+    `log(step, numbers)` is called after each step and each validation (step 0: what of the data is left out or cut, and the
+    untouched checkpoint's validation),
     `log_text(step, {prompt: answer})` with a validation's generations. Raises ConfigurationError for settings that
     can't work here, Diverged (a UserError) when training goes wrong.
     """
@@ -51,7 +52,15 @@ def fit(
         torch.manual_seed(seed)
         module = build(groups, checkpoint, validation=validation, settings=settings)
         points = ResumePoints(out / "resume")
-        keeper = Keeper(settings, prompts=_prompts(validation, trainer), points=points, out=out, log=log, log_text=log_text)
+        keeper = Keeper(
+            settings,
+            prompts=_prompts(validation, trainer),
+            points=points,
+            out=out,
+            log=log,
+            shortfall=shortfall(groups, module.groups),
+            log_text=log_text,
+        )
         module.before_first, module.after_step = keeper.begin, keeper
         latest = points.latest()
         lightning_trainer(trainer, steps=module.total_steps).fit(

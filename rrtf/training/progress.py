@@ -1,6 +1,6 @@
 """What happens between steps: logging, validation, resume points, snapshots, and which weights are kept at the end."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -24,6 +24,7 @@ class Keeper:
         points: ResumePoints,
         out: Path,
         log: Log,
+        shortfall: Mapping[str, float],
         log_text: Callable[[int, dict[str, str]], None] | None,
     ) -> None:
         self.settings = settings
@@ -31,14 +32,15 @@ class Keeper:
         self.points = points
         self.out = out
         self.log = log
+        self.shortfall = shortfall
         self.log_text = log_text
 
     def begin(self, module: RankingModule) -> None:
-        """Log the student's numbers on the held-out groups before training, as step 0: what training is measured against."""
-        if module.held_out:
-            values = evaluate(module, module.held_out)
-            if module.global_rank == 0:
-                self.log(0, values)
+        """Log, as step 0, what of the data is not trained on, and the student's numbers on the held-out groups: what training
+        is measured against."""
+        values = evaluate(module, module.held_out) if module.held_out else {}
+        if module.global_rank == 0:
+            self.log(0, {**self.shortfall, **values})
 
     def __call__(self, module: RankingModule, step: int, values: dict[str, float]) -> None:
         """One step is done."""
