@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 from omegaconf import OmegaConf
+from safetensors.torch import load_file, save_file
 from tiny_models import save
 
-from rrtf.errors import ConfigurationError, DataError, MissingDataError
+from rrtf.errors import ConfigurationError, DataError, MissingDataError, UserError
 from rrtf.profiles import Profile, Style
 from rrtf.quantize.convert import quantize
 from rrtf.quantize.settings import Method, Quantization
@@ -277,3 +278,14 @@ def test_every_mistake_is_named_at_once():
         assert any(words in mistake for mistake in source.mistakes("student")), words
     assert not Decoding().mistakes()
     assert issubclass(all_settings.LocalModel, Source)
+
+
+def test_weights_that_are_missing_are_not_made_up_at_random(tmp_path):
+    file = save(tmp_path / "torn") / "model.safetensors"
+    tensors = load_file(file)
+    del tensors["model.layers.1.mlp.up_proj.weight"]
+    save_file(tensors, file, metadata={"format": "pt"})
+    with pytest.raises(
+        UserError, match=r"torn: its weights are not .* 1 are missing .* model.layers.1.mlp.up_proj.weight"
+    ):
+        draw(tmp_path / "torn")

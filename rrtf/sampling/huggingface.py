@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM
 from transformers.utils import logging as transformers_logging
 
-from rrtf.errors import UserError
+from rrtf.loading import load_causal_lm
 from rrtf.sampling.attention import use_decoding_attention
 from rrtf.sampling.generate import Generate, plain_attention
 from rrtf.sampling.generator import Request, Response
@@ -53,11 +52,7 @@ class HuggingFaceGenerator:
 def load(path: Path, *, dtype: torch.dtype, device: torch.device) -> Any:
     """The model of a checkpoint folder, ready to decode; its own code is never run. Raises UserError."""
     transformers_logging.disable_progress_bar()
-    try:
-        model: Any = AutoModelForCausalLM.from_pretrained(path, dtype=dtype, use_safetensors=True, trust_remote_code=False)
-    except (OSError, ValueError, KeyError, ImportError) as error:  # the last: a format whose package is not installed
-        raise UserError(f"{path}: can't be loaded as a causal language model: {error}") from None
-    return model.to(device).eval()
+    return load_causal_lm(path, dtype=dtype).to(device).eval()
 
 
 def precision(wanted: Precision, device: torch.device) -> torch.dtype:
