@@ -19,7 +19,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformers.cache_utils import DynamicCache
 
-from rrtf.sampling.cores import Cores
+from rrtf.cores import Cores
 from rrtf.sampling.generator import Request, Response
 from rrtf.sampling.local import Limits, Writer
 from rrtf.sampling.nucleus import pick, uniforms

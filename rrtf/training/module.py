@@ -12,6 +12,7 @@ from pytorch_lightning.strategies import ParallelStrategy
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from rrtf.cores import Cores
 from rrtf.memory import give_back
 from rrtf.training.batches import Batch, Tokens, count_steps
 from rrtf.training.loader import StepLoader
@@ -74,6 +75,7 @@ class RankingModule(pl.LightningModule):
         self.total_steps = count_steps(len(groups), batching=settings.batching)
         self.done = 0
         self.carried: dict[str, Any] = {}
+        self.cores: Cores | None = None
         self.meter = Meter(settings.loss)
         self.watch = Watch(loss=settings.loss, trainer=settings.trainer)
         self.norm = 0.0
@@ -101,6 +103,8 @@ class RankingModule(pl.LightningModule):
                     self.carried[name] = reference_table(self, getattr(self, name))
             self.groups = with_reference(self.groups, self.carried["groups"])
             self.held_out = with_reference(self.held_out, self.carried.get("held_out", {}))
+        # in fp32 another number of threads sums in another order, and a resumed run would not be the uninterrupted one
+        self.cores = Cores() if self.device.type == "cpu" and dtype is torch.bfloat16 else None
         if not self.done:
             torch.manual_seed(self.settings.seed * 1_000_003 + self.global_rank)
 
@@ -108,6 +112,11 @@ class RankingModule(pl.LightningModule):
         """What is to be known of the untouched student; a run that goes on knows it already."""
         if not self.done:
             self.before_first(self)
+
+    def on_fit_end(self) -> None:
+        """All threads again."""
+        if self.cores:
+            self.cores.release()
 
     def train_dataloader(self) -> StepLoader:
         """This device's micro-batches, from the step the run is at."""
@@ -117,17 +126,19 @@ class RankingModule(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """Forward and backward of one micro-batch; after the last of a step, the step."""
-        rows = self.score(batch)
-        found = terms(rows, loss=self.settings.loss)
-        loss = self.settings.loss.rank_weight * found.rank + self.settings.loss.ce_weight * found.ce
-        if self.settings.trainer.strategy is StrategyName.deepspeed:
-            engine: Any = self.trainer.strategy.model
-            engine.set_gradient_accumulation_boundary(batch.last)
-        with contextlib.nullcontext() if batch.last else self._unsynchronised():
-            self.manual_backward(loss * (batch.share * self.trainer.world_size))
+        with self.cores.step(float(batch.input_ids.numel())) if self.cores else contextlib.nullcontext():
+            rows = self.score(batch)
+            found = terms(rows, loss=self.settings.loss)
+            loss = self.settings.loss.rank_weight * found.rank + self.settings.loss.ce_weight * found.ce
+            if self.settings.trainer.strategy is StrategyName.deepspeed:
+                engine: Any = self.trainer.strategy.model
+                engine.set_gradient_accumulation_boundary(batch.last)
+            with contextlib.nullcontext() if batch.last else self._unsynchronised():
+                self.manual_backward(loss * (batch.share * self.trainer.world_size))
         self.meter.add(batch, rows, found, operations=arithmetic(self.scorer.model, batch))
         if batch.last:
-            self._step()
+            with self.cores.whole() if self.cores else contextlib.nullcontext():
+                self._step()
 
     def score(self, batch: Batch) -> Rows:
         """The batch's facts with the model's log-probabilities filled in."""
