@@ -92,9 +92,13 @@ def _generate(options: argparse.Namespace, prompt: str) -> None:
     """Load, answer, and say how long it took."""
     from rrtf.checkpoints import resolve
     from rrtf.quantize.engines import Draw, load
+    from rrtf.quantize.sidecar import outdated
 
     start = time.perf_counter()
-    engine = load(resolve(options.checkpoint).path, threads=options.threads)
+    folder = resolve(options.checkpoint).path
+    if line := outdated(folder):
+        print(line, file=sys.stderr)
+    engine = load(folder, threads=options.threads)
     loaded = time.perf_counter()
     text = _text(engine.tokenizer, prompt, options)
     ids = engine.tokenizer(text, add_special_tokens=False)["input_ids"]

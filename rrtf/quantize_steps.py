@@ -7,6 +7,7 @@ from pathlib import Path
 from rrtf.checkpoints import resolve
 from rrtf.plan import Stage, Step
 from rrtf.progress import Report
+from rrtf.quantize import sidecar
 from rrtf.quantize.settings import Measurement, Quantization
 from rrtf.records import Candidate, Group, Judged, Problem
 from rrtf.sampling.settings import CTranslate2, HuggingFace, LocalModel, Source
@@ -21,6 +22,12 @@ def checkpoint_of(model: Model) -> Path:
     """The folder of a model's weights."""
     assert isinstance(model.source, LocalModel)
     return resolve(model.source.checkpoint).path
+
+
+def outdated(sources: Sequence[Source]) -> list[str]:
+    """A line for each model that is a quantized folder whose source has changed since."""
+    names = [source.checkpoint for source in sources if isinstance(source, LocalModel)]
+    return [line for name in names if (line := sidecar.outdated(Path(name).expanduser()))]
 
 
 def quantized(planner: Planner, base: Model, settings: Quantization, *, problems: Step, ranked: Step | None) -> Model:

@@ -23,7 +23,7 @@ from rrtf.preview import preview
 from rrtf.quantize.agreement import Agreement
 from rrtf.quantize.measure import Measured, flat
 from rrtf.quantize.support import refuse
-from rrtf.quantize_steps import checkpoint_of
+from rrtf.quantize_steps import checkpoint_of, outdated
 from rrtf.rank import summarize
 from rrtf.records import Group, Judged, Problem, to_row
 from rrtf.report.data_figure import data_figure
@@ -65,6 +65,8 @@ def execute_run(settings: Settings, console: Console, *, overrides: Sequence[str
     if helps(settings.trainer):
         train_along([turn.trained for turn in plan(settings).rounds if Stage.train in stages])
         return None
+    for line in outdated([settings.student, *settings.teachers.values()]):
+        console.print(line, style="yellow", highlight=False, soft_wrap=True, markup=False)
     if settings.quantize:
         refuse(checkpoint_of(Model("student", settings.student)), list(settings.quantize.values()), show=console.print)
     begin, started = time.monotonic(), datetime.now(timezone.utc)

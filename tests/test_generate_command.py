@@ -11,11 +11,17 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 from training_models import checkpoint, tokenizer
 
 from rrtf.generate_command import main, pieces, until
+from rrtf.plan import Stage
 from rrtf.quantize.convert import quantize
 from rrtf.quantize.settings import Method, Quantization
+from rrtf.report.settings import Logger, WandbMode
+from rrtf.run import execute_run
+from rrtf.sampling.settings import CTranslate2, HuggingFace
+from rrtf.settings import Settings
 
 PLAIN = ["--plain", "--max-new-tokens", "10", "--threads", "1"]
 
@@ -46,6 +52,32 @@ def test_every_format_writes_the_same(folders: tuple[Path, Path], capsys: pytest
     assert main([str(folders[1]), "def add(a, b):", *PLAIN, "--quiet", "--stop", texts[0][2]]) == 0
     out = capsys.readouterr()
     assert out.out == texts[0][: texts[0].index(texts[0][2])] + "\n" and out.err == ""
+
+
+def test_a_small_model_whose_source_has_changed_says_so_and_answers_all_the_same(
+    folders: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, small = tmp_path / "model", tmp_path / "small"
+    shutil.copytree(folders[0], model)
+    monkeypatch.chdir(tmp_path)
+    quantize(Path("model"), Quantization(method=Method.ct2_float32), out=small)
+    monkeypatch.chdir("/")
+    ask = [str(small), "def add(a, b):", *PLAIN, "--quiet"]
+    assert main(ask) == 0
+    before = capsys.readouterr()
+    assert before.err == ""
+    checkpoint(model, seed=1)
+    assert main(ask) == 0
+    after = capsys.readouterr()
+    assert after.out == before.out and f"{model} has changed since this ct2_float32 was made" in after.err
+    places = {"store": str(tmp_path / "store"), "run_dir": str(tmp_path / "run"), "logger": Logger(mode=WandbMode.disabled)}
+    models = {"student": HuggingFace(checkpoint=str(model)), "teachers": {"small": CTranslate2(checkpoint=str(small))}}
+    chosen = Settings(rounds=0, stages=[Stage.problems], **models, **places)
+    console = Console(file=io.StringIO())
+    execute_run(chosen, console, overrides=[])
+    assert f"{model} has changed since" in console.file.getvalue()  # type: ignore[attr-defined]
+    shutil.rmtree(model)
+    assert main(ask) == 0 and capsys.readouterr().err == "", "a small model needs its source no more"
 
 
 def test_the_prompt_may_be_piped_in(

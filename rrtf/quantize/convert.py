@@ -48,7 +48,7 @@ def quantize(
             return out
         refuse(source.path, [settings])
         _check_room(source.path, settings, out)
-        _make(source, settings, calibration, out, report, name=str(checkpoint))
+        _make(source, settings, calibration, out, report, name=str(checkpoint.resolve() if checkpoint.is_dir() else checkpoint))
     return out
 
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rrtf.errors import UserError
+from rrtf.checkpoints import resolve
+from rrtf.errors import MissingDataError, UserError
 from rrtf.quantize.settings import Quantization
 from rrtf.records import from_row, to_row
 from rrtf.store import digest
@@ -84,3 +85,23 @@ def check_source(folder: Path, *, digest: str) -> Sidecar:
             "changed: delete the folder to convert again, or name another output folder"
         )
     return found
+
+
+def outdated(folder: Path) -> str:
+    """A line for who uses `folder` although the folder it was made from has changed since; "" where nothing is known of that.
+
+    Costs little: a file is hashed again only if its size or time says that it is another.
+    """
+    found = read(folder)
+    # the source may be gone or be named from elsewhere; an adapter would have to be merged again
+    if found is None or not Path(found.source).is_absolute() or (Path(found.source) / "adapter_config.json").is_file():
+        return ""
+    try:
+        now = resolve(found.source).digest
+    except MissingDataError:
+        return ""
+    if now == found.source_digest:
+        return ""
+    return (
+        f"{folder}: {found.source} has changed since this {found.method} was made from it; convert it again to use the new one"
+    )
