@@ -1,6 +1,7 @@
 """`fit` through the front door: what it writes, and that a run that was killed is the run that was not."""
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from safetensors.torch import load_file
 from training_models import checkpoint, groups
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from rrtf.errors import ConfigurationError
+from rrtf.errors import ConfigurationError, InfrastructureError
 from rrtf.training.fit import fit
 from rrtf.training.quiet import quiet
 from rrtf.training.settings import (
@@ -150,6 +151,21 @@ def test_all_mistakes_are_reported_together_before_anything_is_loaded(tmp_path: 
     with pytest.raises(ConfigurationError) as error:
         train(tmp_path / "nowhere", tmp_path, loss=Loss(beta=-1.0), batching=Batching(epochs=0), optim=Optim(learning_rate=0.0))
     assert len(error.value.mistakes) == 3
+
+
+@pytest.mark.parametrize("epochs", [1, 2])
+def test_a_full_disk_is_said_in_words_and_what_was_finished_is_kept(tiny_checkpoint: Path, tmp_path: Path, epochs: int) -> None:
+    """The model finds no room (one epoch), or the resume point before it."""
+    options = {"trainer": replace(TRAINER, save_every=0), "batching": replace(BATCHING, epochs=epochs)}
+    hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+    resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, hard))
+    try:
+        with pytest.raises(InfrastructureError, match="no space left .* the same command goes on"):
+            train(tiny_checkpoint, tmp_path / "out", **options)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+    assert not [path for path in (tmp_path / "out").rglob("*") if path.is_file()], "nothing half-written stays"
+    assert same(train(tiny_checkpoint, tmp_path / "out", **options), train(tiny_checkpoint, tmp_path / "whole", **options))
 
 
 @pytest.mark.slow

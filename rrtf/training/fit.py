@@ -12,7 +12,7 @@ from rrtf.training.models import check_window, load_model, load_tokenizer, unava
 from rrtf.training.module import Log, RankingModule, Settings
 from rrtf.training.progress import Keeper
 from rrtf.training.quiet import keep_freed_memory, quiet
-from rrtf.training.saving import ResumePoints, remove
+from rrtf.training.saving import ResumePoints, remove, room_for
 from rrtf.training.settings import Accelerator, Adapter, Batching, Loss, Optim, StrategyName, Trainer
 from rrtf.training.strategies import lightning_trainer, shard
 
@@ -39,7 +39,7 @@ def fit(
     `log(step, numbers)` is called after each step and each validation (step 0: what of the data is left out or cut, and the
     untouched checkpoint's validation),
     `log_text(step, {prompt: answer})` with a validation's generations. Raises ConfigurationError for settings that
-    can't work here, Diverged (a UserError) when training goes wrong.
+    can't work here, Diverged (a UserError) when training goes wrong, InfrastructureError when the disk is full.
     """
     settings = Settings(loss, adapter, optim, trainer, batching, seed)
     check(settings)
@@ -48,26 +48,22 @@ def fit(
         return out / "model"
     if trainer.accelerator is Accelerator.cpu:
         keep_freed_memory()
-    with quiet():
+    with quiet(), room_for(out):
         torch.manual_seed(seed)
         module = build(groups, checkpoint, validation=validation, settings=settings)
-        points = ResumePoints(out / "resume")
-        keeper = Keeper(
-            settings,
-            prompts=_prompts(validation, trainer),
-            points=points,
-            out=out,
-            log=log,
-            shortfall=shortfall(groups, module.groups),
-            log_text=log_text,
-        )
-        module.before_first, module.after_step = keeper.begin, keeper
-        latest = points.latest()
-        lightning_trainer(trainer, steps=module.total_steps).fit(
-            module, ckpt_path=None if latest is None else str(latest), weights_only=True
-        )
-        keeper.finish(module)
+        prompts, lost, points = _prompts(validation, trainer), shortfall(groups, module.groups), ResumePoints(out / "resume")
+        _run(module, Keeper(settings, prompts=prompts, points=points, out=out, log=log, shortfall=lost, log_text=log_text))
     return out / "model"
+
+
+def _run(module: RankingModule, keeper: Keeper) -> None:
+    """All steps from the last resume point on."""
+    module.before_first, module.after_step = keeper.begin, keeper
+    latest = keeper.points.latest()
+    lightning_trainer(module.settings.trainer, steps=module.total_steps).fit(
+        module, ckpt_path=None if latest is None else str(latest), weights_only=True
+    )
+    keeper.finish(module)
 
 
 def build(groups: Sequence[Group], checkpoint: Path, *, validation: Sequence[Group], settings: Settings) -> RankingModule:

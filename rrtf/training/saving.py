@@ -1,15 +1,39 @@
 """Models and resume points on disk. Each is written beside its place and renamed, so what has its name is whole."""
 
+import contextlib
+import errno
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from peft import PeftModel
+from safetensors import SafetensorError
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from rrtf.errors import InfrastructureError
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+@contextlib.contextmanager
+def room_for(out: Path) -> Iterator[None]:
+    """Raise InfrastructureError, in words, where training under `out` finds the disk full; what is half-written goes away."""
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        # safetensors says the number in its text only
+        if getattr(error, "errno", None) not in FULL and not any(f"(os error {number})" in str(error) for number in FULL):
+            raise
+        for partial in out.rglob("*.partial"):
+            remove(partial)
+        raise InfrastructureError(
+            f"{out}: no space left while training wrote its results ({error}). What was finished is kept: make room, and the "
+            "same command goes on from the last resume point"
+        ) from error
 
 
 def save_model(
