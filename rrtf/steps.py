@@ -86,8 +86,11 @@ class Planner:
         stage: Stage = Stage.sample,
         examples: Sequence[Problem] = (),
         rows: int = 0,
+        protocol: str = "",
     ) -> Step:
         """The responses of one model to one set of problems; `examples` are shown solved before each.
+
+        `protocol` tells the title what other samplings of the same problems do otherwise.
 
         With `rows` the answers are really drawn so many at once, and kept apart from those that were drawn anyhow.
         """
@@ -116,10 +119,11 @@ class Planner:
             "examples": [example.task_id for example in examples],
         }
         needs = (problems, *model.needs)
-        title = f"sample {model.name} on {problems.title.split(' ', 1)[1]}"
+        parts = [f"sample {model.name} on {problems.title.split(' ', 1)[1]}", protocol]
         if rows:
             recipe["rows"] = rows
-            title = f"{title}, {rows} at once"
+            parts.append(f"{rows} at once")
+        title = ", ".join(filter(None, parts))
         return self.add(Step(stage=stage, title=title, unit="samples", recipe=recipe, make=make, store=self.store, needs=needs))
 
     def judged(self, problems: Step, candidates: Step, *, stage: Stage = Stage.judge, image: str = "") -> Step:
@@ -190,6 +194,7 @@ class Planner:
         source = dataclasses.replace(model.source, profile=benchmark.profile or model.source.profile, decoding=Override())
         problems = self.problems(benchmark.problems, variant=benchmark.variant)
         fixed: dict[str, Any] = {"role": Role.student, "stage": Stage.evaluate, "examples": _examples(benchmark)}
+        fixed["protocol"] = "" if benchmark.protocol.kind is ProtocolKind.greedy else benchmark.protocol.label
 
         def judged(rows: int = 0) -> Step:
             asked = dataclasses.replace(source, rows=rows) if rows else source  # type: ignore[call-arg]

@@ -241,6 +241,16 @@ def test_points_over_training_settings_sample_and_judge_once(folder: Path) -> No
     assert [stage.title for stage in row.stages if not stage.cached] == ["train"]
 
 
+def test_every_step_of_a_run_has_a_title_of_its_own(folder: Path) -> None:
+    protocols = {"greedy": Protocol(), "beam": Protocol(kind=ProtocolKind.beam, num_beams=2)}
+    protocols["hot"] = Protocol(kind=ProtocolKind.samples, n=2, temperature=1.2)
+    chosen = trains(folder)
+    problems = ProblemSet(split="heldout", limit=2)
+    chosen.benchmarks = {name: Benchmark(problems=problems, protocol=protocol) for name, protocol in protocols.items()}
+    titles = [step.title for step in plan(chosen).steps]
+    assert len(set(titles)) == len(titles) and any("beam 2" in title for title in titles)
+
+
 def previewed(chosen: Settings) -> str:
     console = Console(file=io.StringIO(), width=240)
     assert execute_run(replace(chosen, stages=[]), console, overrides=[]) is None
