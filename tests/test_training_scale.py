@@ -8,12 +8,15 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from training_models import checkpoint
+from training_models import checkpoint, groups
 from transformers import AutoConfig
 
+from rrtf.training.fit import build
+from rrtf.training.module import RankingModule, Settings
 from rrtf.training.plan import describe, plan, starcoder_15b
-from rrtf.training.settings import Accelerator, Adapter, AdapterKind, Batching, Loss, Precision, StrategyName, Trainer
-from rrtf.training.strategies import deepspeed_config
+from rrtf.training.quiet import quiet
+from rrtf.training.settings import Accelerator, Adapter, AdapterKind, Batching, Loss, Optim, Precision, StrategyName, Trainer
+from rrtf.training.strategies import deepspeed_config, lightning_trainer
 
 SCRIPT = """
 import json, os, sys
@@ -38,6 +41,16 @@ batching = Batching(prompts_per_step=3, epochs=1, token_budget=400, max_length=2
 fit(groups(7), folder / "tiny", validation=groups(3, seed=5), loss=Loss(), adapter=Adapter(kind=AdapterKind(kind)),
     optim=Optim(learning_rate=1e-3), trainer=trainer, batching=batching, seed=1, out=folder / name, log=log)
 """
+
+
+class Seen:
+    """Bytes of a module's weights and of its optimizer's moments after a step."""
+
+    def __call__(self, module: RankingModule, step: int, values: dict[str, float]) -> None:
+        size = lambda tensors: sum(tensor.numel() * tensor.element_size() for tensor in tensors)  # noqa: E731
+        self.weights = size(module.parameters())
+        states = module.optimizers().optimizer.state.values()
+        self.optimizer = size(state[name] for state in states for name in ("exp_avg", "exp_avg_sq"))
 
 
 def run(folder: Path, name: str, *, kind: str = "full", stop: int = -1) -> int:
@@ -89,6 +102,25 @@ def test_a_dry_run_of_a_small_model_adds_up() -> None:
     assert checkpointed.activations < 0.5 * plain.activations
     lora = plan(config, trainer=Trainer(precision=Precision.fp32), **{**parts, "adapter": Adapter(kind=AdapterKind.lora)})
     assert lora.trained < 0.3 * lora.parameters and lora.optimizer < 0.3 * plain.optimizer
+    narrow = plan(config, trainer=Trainer(precision=Precision.bf16), **{**parts, "adapter": Adapter(kind=AdapterKind.qlora)})
+    linear = plain.parameters - 2 * 3000 * 64 - 13 * 64  # neither embedding nor head nor norms are in 4 bits
+    rest = 4 * (narrow.parameters - linear) + 4.127 / 8 * linear
+    assert narrow.weights == pytest.approx(rest / 2**30) and narrow.gradients == pytest.approx(4 * narrow.trained / 2**30)
+
+
+@pytest.mark.parametrize("precision", [Precision.fp32, Precision.bf16, Precision.bf16_weights])
+@pytest.mark.parametrize("kind", [AdapterKind.full, AdapterKind.lora])
+def test_the_plan_holds_what_training_holds(tmp_path: Path, precision: Precision, kind: AdapterKind) -> None:
+    checkpoint(tmp_path)
+    batching = Batching(epochs=1, max_length=200)
+    parts = {"loss": Loss(), "adapter": Adapter(kind=kind), "trainer": Trainer(precision=precision), "batching": batching}
+    seen = Seen()
+    with quiet():
+        module = build(groups(2), tmp_path, validation=[], settings=Settings(optim=Optim(), seed=0, **parts))
+        module.after_step = seen
+        lightning_trainer(parts["trainer"], steps=module.total_steps).fit(module)
+    found = plan(AutoConfig.from_pretrained(tmp_path), prompt=50, response=50, **parts)
+    assert [round(size * 2**30) for size in (found.weights, found.optimizer)] == [seen.weights, seen.optimizer]
 
 
 def test_activations_of_the_plan_are_what_training_keeps() -> None:

@@ -8,8 +8,9 @@ tensor that autograd keeps for the backward pass is measured. Not counted: the a
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig
+from transformers.pytorch_utils import Conv1D
 
 from rrtf.training.batches import Batch, Tokens
 from rrtf.training.loader import collate
@@ -22,6 +23,8 @@ from rrtf.training.strategies import decoder_layers
 from rrtf.training.throughput import arithmetic
 
 GIB = 2**30
+# NF4 with double quantization: 4.127 bits (QLoRA, arXiv 2305.14314, section 3)
+QLORA_BYTES = 4.127 / 8
 
 
 class Plan(NamedTuple):
@@ -72,21 +75,21 @@ def plan(
 ) -> Plan:
     """Dry run of one full micro-batch: groups of `rows` responses; `prompt` and `response` are lengths in tokens."""
     with quiet():
-        return _plan(config, loss=loss, adapter=adapter, trainer=trainer, batching=batching, sizes=(rows, prompt, response))
+        return _plan(config, loss=loss, adapter=adapter, trainer=trainer, batching=batching, shape=(rows, prompt, response))
 
 
 def _plan(
-    config: PreTrainedConfig, *, loss: Loss, adapter: Adapter, trainer: Trainer, batching: Batching, sizes: tuple[int, int, int]
+    config: PreTrainedConfig, *, loss: Loss, adapter: Adapter, trainer: Trainer, batching: Batching, shape: tuple[int, int, int]
 ) -> Plan:
-    groups = _groups(batching, sizes=sizes)
+    groups = _groups(batching, shape=shape)
     batch = collate(groups, batching=batching, pad=0)
     scorer = _scorer(config, adapter=adapter, trainer=trainer, batching=batching)
     activations = _saved(scorer, _to_meta(batch), loss=loss, trainer=trainer)
-    scorer.to(weights_dtype(trainer, adapter))
     devices = trainer.devices * trainer.nodes
-    counts = [(p.numel(), p.element_size(), p.requires_grad) for p in scorer.parameters()]
+    sizes = _sizes(scorer, adapter=adapter, trainer=trainer)
+    counts = [(p.numel(), size, p.requires_grad) for p, size in zip(scorer.parameters(), sizes, strict=True)]
     trained = sum(count for count, _, trains in counts if trains)
-    weights = sum(count * size for count, size, _ in counts) * (0.5625 / 2 if adapter.kind is AdapterKind.qlora else 1)
+    weights = sum(count * size for count, size, _ in counts)
     gradients = sum(count * size for count, size, trains in counts if trains)
     split = {name: devices if name in _split(trainer) else 1 for name in ("weights", "gradients", "optimizer")}
     per_prompt = sum(group.cost(packed=batching.packed) for group in groups) / len(groups)
@@ -106,13 +109,32 @@ def _plan(
     )
 
 
-def _groups(batching: Batching, *, sizes: tuple[int, int, int]) -> list[Tokens]:
+def _groups(batching: Batching, *, shape: tuple[int, int, int]) -> list[Tokens]:
     """As many equal groups as the token budget holds, at least one."""
-    rows, prompt, response = sizes
+    rows, prompt, response = shape
     first = [True] + [False] * (rows - 1)
     rewards = [float(rows - k) for k in range(rows)]
     one = Tokens(0, [0] * prompt, [[0] * response] * rows, rewards, first, first)
     return [one] * max(1, batching.token_budget // one.cost(packed=batching.packed))
+
+
+def _sizes(scorer: Scorer, *, adapter: Adapter, trainer: Trainer) -> list[float]:
+    """Bytes a weight of each parameter as it lies there; brings the model from the format that computes into this one.
+
+    peft holds adapters in fp32 on a base of 16 bits, and beside a base of 4 bits all that is not a linear layer, and the head.
+    """
+    scorer.to(weights_dtype(trainer, adapter))
+    held = torch.bfloat16 if trainer.precision is Precision.bf16_weights else torch.float32
+    four = adapter.kind is AdapterKind.qlora
+    head = scorer.model.get_output_embeddings()
+    small = {module.weight for module in scorer.modules() if isinstance(module, (nn.Linear, Conv1D)) and module is not head}
+    found = []
+    for parameter in scorer.parameters():
+        if parameter.requires_grad or (four and parameter not in small):
+            parameter.data = parameter.data.to(held)
+        packed = four and parameter in small and not parameter.requires_grad
+        found.append(QLORA_BYTES if packed else float(parameter.element_size()))
+    return found
 
 
 def _to_meta(batch: Batch) -> Batch:
