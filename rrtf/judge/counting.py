@@ -8,9 +8,13 @@ handlers decide.
 
 import ast
 import contextlib
+import ctypes
 import signal
 import sys
+import threading
+import time
 import unittest
+import weakref
 from collections.abc import Iterator
 from types import TracebackType
 from typing import Any
@@ -31,8 +35,8 @@ def bounded(seconds: float) -> Iterator[None]:
     """Trusted code that works on what a program gave it: so many CPU seconds, and many times that asleep. Raises Overrun."""
     for number in (signal.SIGPROF, signal.SIGALRM):
         signal.signal(number, _overrun)
-    signal.setitimer(signal.ITIMER_PROF, seconds)
-    signal.setitimer(signal.ITIMER_REAL, ASLEEP * seconds)
+    signal.setitimer(signal.ITIMER_PROF, seconds, 1)  # again where the tests catch everything
+    signal.setitimer(signal.ITIMER_REAL, ASLEEP * seconds, ASLEEP)
     try:
         yield
     finally:
@@ -42,6 +46,18 @@ def bounded(seconds: float) -> Iterator[None]:
 
 def _overrun(*_: object) -> None:
     raise Overrun
+
+
+_ended: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
+
+
+def end_threads() -> None:
+    """Threads of the tests that run on when these have ended must not meet the next program; sleeping ones may sleep on."""
+    deadline = time.monotonic() + 0.1
+    for thread in {*threading.enumerate()} - {threading.main_thread(), *_ended}:
+        _ended.add(thread)
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), ctypes.py_object(Halt))
+        thread.join(max(0.0, deadline - time.monotonic()))
 
 
 def skips(error: BaseException) -> bool:
@@ -56,6 +72,7 @@ class Tally:
     def __init__(self, *, early_exit: bool = False) -> None:
         self.passed = self.wrong = self.raised = 0
         self.first = ""
+        self.closed = False  # the tests have ended; a thread of theirs may run on
         self._depth = 0
         self._early_exit = early_exit
 
@@ -66,6 +83,8 @@ class Tally:
 
     def record(self, error: BaseException | None, place: str = "") -> None:
         """One test's end: no error, a failed assert, or an exception."""
+        if self.closed:
+            raise Halt
         if error is None:
             self.passed += 1
             return

@@ -14,6 +14,7 @@ generator, map, zip and other iterators     an iterator, also equal to the list 
 coroutine                                   something to await
 class, function, any other object           a handle: calls and attributes go back to the candidate's process
 exception class                             a class of that name, to catch it by
+function of the standard library, passed    itself, by its name
 function, iterator, object with methods,    a stand-in that asks the tests' process (see `lending`)
   class of the tests
 """

@@ -81,6 +81,10 @@ class Handles:
             return self._objects[content]
         if tag == "cb":
             return self._function(*content)
+        if tag == "fn":
+            known = getattr(importlib.import_module(content[1]), content[2])
+            self._lent[id(known)] = content[0]
+            return known
         if tag == "it":
             return _Stream(lambda: self._call_back(content, "call", (), {}))
         if tag == "lo":

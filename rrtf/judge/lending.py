@@ -7,7 +7,9 @@ the class of an object defines. Never may it reach what lies behind a function, 
 import builtins
 import re
 import sys
+import unittest
 from collections.abc import Callable, Iterator
+from types import BuiltinFunctionType, FunctionType
 from typing import Any
 
 from rrtf.judge import operations, wire
@@ -35,6 +37,7 @@ class Lending:
         self._places: dict[int, int] = {}
         self._open: set[int] = set()  # objects and classes, which have attributes; functions have none
         self._depth = 0
+        self.refused: Unsupported | None = None  # a thread of the tests may have raised it
 
     def __getitem__(self, place: int) -> Any:
         return self._held[place]
@@ -64,9 +67,11 @@ class Lending:
         if isinstance(value, re.Pattern):
             return {"re": [value.pattern, value.flags]}
         if callable(value):
+            if _standard(value):
+                return {"fn": [self._place(value), value.__module__, value.__name__]}
             name, words = getattr(value, "__name__", None), getattr(value, "__doc__", None)
             return {"cb": [self._place(value), str(name or "function"), str(words or "")]}
-        raise Unsupported(f"the tests pass a {type(value).__name__}, which can't be sent")
+        raise self._refuse(f"a {type(value).__name__}")
 
     def _class(self, kind: type) -> Any:
         if issubclass(kind, BaseException):
@@ -74,11 +79,15 @@ class Lending:
         if TEXTUAL.get((kind.__module__, kind.__name__)) and getattr(sys.modules[kind.__module__], kind.__name__) is kind:
             return {"cl": [kind.__module__, kind.__name__]}
         if kind.__module__ != TESTS and not issubclass(kind, mock_base()):
-            raise Unsupported(f"the tests pass the class {kind.__name__}, which can't be sent")
+            raise self._refuse(f"the class {kind.__name__}")
         defined = {n.strip("_") for base in kind.__mro__[:-1] for n, value in vars(base).items() if value is not None}
         bases = [self._class(base) for base in kind.__bases__ if base.__module__ == TESTS]
         place = self._lend(kind) if kind.__module__ == TESTS else self._place(kind)
         return {"lc": [place, kind.__name__, sorted(defined & OPERATORS), bases]}
+
+    def _refuse(self, what: str) -> Unsupported:
+        self.refused = Unsupported(f"the tests pass {what}, which can't be sent")
+        return self.refused
 
     def _lend(self, value: Any) -> int:
         place = self._place(value)
@@ -109,6 +118,7 @@ class Lending:
         except Unsupported as error:
             if message["use"] == "call":
                 raise
+            self.refused = None
             return {"raised": self._errors.lend(TypeError(str(error)))}  # the program's own choice of an attribute
         except Exception as error:
             return {"raised": self._errors.lend(error)}
@@ -123,6 +133,9 @@ class Lending:
     def _use(self, place: Any, operation: str, arguments: list[Any], keywords: dict[str, Any]) -> Any:
         value: Any = self.classes.by_name[place] if isinstance(place, str) else self._held[place]
         if operation == "call":
+            # a new mock may be equal to all, or change what mocks do; the program's process has the same standard library
+            if (isinstance(value, type) and _mocks(value)) or _standard(value):
+                raise TypeError("only the tests may call this")
             return value(*arguments, **keywords)
         if operation == "get":
             return self._attribute(place, *arguments)
@@ -134,13 +147,13 @@ class Lending:
 
     def _attribute(self, place: int, name: str) -> Any:
         value = self._opened(place, name)
-        if _mocks(value) and _remembers(name):
+        if _remembers(value, name):
             raise AttributeError(name)
         return getattr(value, name)
 
     def _set(self, place: int, name: str, new: Any) -> None:
         value = self._opened(place, name)
-        if isinstance(value, type) or (_mocks(value) and (_remembers(name) or type(new) not in _SCALARS)):
+        if isinstance(value, type) or _remembers(value, name) or (_mocks(value) and type(new) not in _SCALARS):
             raise AttributeError(name)
         if callable(getattr(type(value), name, None)):  # tests call it and take its answer for theirs
             raise AttributeError(name)
@@ -150,6 +163,15 @@ class Lending:
         if place not in self._open or name.startswith("__"):
             raise AttributeError(name)
         return self._held[place]
+
+
+def _standard(value: Any) -> bool:
+    """Whether it is a function of the standard library: the program's process has it, too, by its name."""
+    if not isinstance(value, (FunctionType, BuiltinFunctionType)) or not isinstance(value.__module__, str):
+        return False
+    module = sys.modules.get(value.__module__)
+    known = value.__module__.partition(".")[0] in sys.stdlib_module_names
+    return known and getattr(module, value.__name__, None) is value
 
 
 def behaves(kind: type) -> bool:
@@ -164,9 +186,14 @@ def behaves(kind: type) -> bool:
     return False
 
 
-def _remembers(name: str) -> bool:
-    """Whether an attribute of a mock tells how it was used, or changes that: it is for the tests alone."""
-    return name.startswith("_") or name == "method_calls" or name in dir(mock_base())
+def _remembers(value: Any, name: str) -> bool:
+    """Whether an attribute is for the tests alone: how a mock was used, what a test case or class has of Python."""
+    if _mocks(value):
+        return name.startswith("_") or name == "method_calls" or hasattr(sys.modules["unittest.mock"].AsyncMock, name)
+    kind = value if isinstance(value, type) else type(value)
+    if issubclass(kind, unittest.TestCase):
+        return name.startswith("_") or hasattr(unittest.TestCase, name)
+    return kind is value and hasattr(type(kind), name) and not any(name in vars(base) for base in kind.__mro__)
 
 
 def mock_base() -> Any:
@@ -176,4 +203,4 @@ def mock_base() -> Any:
 
 
 def _mocks(value: Any) -> bool:
-    return isinstance(value, mock_base())
+    return issubclass(value if isinstance(value, type) else type(value), mock_base())

@@ -5,6 +5,7 @@ import json
 import os
 import select
 import socket
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -43,6 +44,7 @@ class Run:
         self._news = bytearray()
         self._taken = 0
         self._deaf = self._closing = False
+        self._turning = threading.RLock()  # a thread of the tests may wait for an answer when they end
         self._tick: tuple[float, float] | None = None
         self._answered, self._since = False, 0.0
         self._quiet = 0.0
@@ -115,15 +117,15 @@ class Run:
 
     def close(self) -> None:
         """Kill everything of this run that is alive, and take the measurements."""
-        if self.over or self._closing:
-            return
-        self._closing = True
-        try:
-            self._control.sendall(b'{"stop": 1}\n')
-        except OSError:
-            os._exit(1)
-        while not self.over:
-            self._turn()
+        with self._turning:
+            if not self.over and not self._closing:
+                self._closing = True
+                try:
+                    self._control.sendall(b'{"stop": 1}\n')
+                except OSError:
+                    os._exit(1)
+            while not self.over:
+                self._turn()
 
     def _finish(self, report: dict[str, Any]) -> None:
         self.over = True
@@ -182,19 +184,20 @@ class Run:
 
     def _turn(self) -> None:
         """Wait for the next events and take them in."""
-        for descriptor, _ in self._poll.poll():
-            if self.over:
-                return
-            if descriptor == self._control.fileno():
-                self._hear()
-            elif self._closing:
-                self._poll.unregister(descriptor)
-            elif descriptor == self._out:
-                self._collect(self._out, self.evidence.output)
-            elif descriptor == self._err:
-                self._collect(self._err, self.evidence.errors)
-            else:
-                self._receive()
+        with self._turning:
+            for descriptor, _ in () if self.over else self._poll.poll():
+                if self.over:
+                    return
+                if descriptor == self._control.fileno():
+                    self._hear()
+                elif self._closing:
+                    self._poll.unregister(descriptor)
+                elif descriptor == self._out:
+                    self._collect(self._out, self.evidence.output)
+                elif descriptor == self._err:
+                    self._collect(self._err, self.evidence.errors)
+                else:
+                    self._receive()
 
     def _receive(self) -> None:
         try:
@@ -206,6 +209,8 @@ class Run:
         self._inbox += data
         if not data:
             self._hang_up()
+        elif len(self._inbox) > 2 * self.limit:  # it writes while it has a question to read
+            self.stop("output", "wrote more than one answer may have")
 
     def _hang_up(self) -> None:
         self._taken = 0

@@ -15,7 +15,8 @@ from enum import Enum
 from typing import Any
 
 from rrtf.judge import closeness
-from rrtf.judge.counting import JUDGE, Overrun, Tally, free_names, rewrite
+from rrtf.judge.counting import JUDGE, Overrun, Tally, end_threads, free_names, rewrite
+from rrtf.judge.evaluating import watched
 from rrtf.judge.exchange import Classes
 from rrtf.judge.inputs import Inputs
 from rrtf.judge.lending import behaves
@@ -53,7 +54,7 @@ class CallSuite:
     def __init__(self, problem: Problem) -> None:
         tests = problem.tests
         self._problem, self._kind = problem, tests.kind
-        self._entry = problem.entry_point
+        self._entry, self.reference = problem.entry_point, problem.reference
         self._root = self._entry.partition("(")[0].partition(".")[0]
         source = {TestKind.asserts: "", TestKind.inputs: tests.checker}.get(tests.kind, tests.code)
         text = "\n".join([tests.setup, source, *tests.asserts])
@@ -122,15 +123,9 @@ class CallSuite:
         remote.lending.classes = Classes({n: k for n, k in remote.lending.classes.by_name.items() if n not in lending})
         check = namespace.get("check")  # before an entry point of that name takes its place (Mbpp/56)
         try:
-            self._bind(namespace, remote, described)
-            if self._kind is TestKind.asserts:
-                self._run_asserts(namespace, tally)
-            elif self._kind is TestKind.check:
-                self._run_check(check, namespace, tally)
-            elif self._inputs is not None:
-                self._inputs.run(self._candidate(namespace), remote, tally)
-            else:
-                run_pytest(namespace, tally)
+            with watched(self._text):
+                self._bind(namespace, remote, described)
+                self._run(namespace, remote, check, tally)
         except (Overrun, Unsupported):
             raise
         except (Halt, Gone):
@@ -139,6 +134,18 @@ class CallSuite:
             if self._late == len(self._body):
                 raise
             tally.record(error, "before the tests: ")
+        finally:
+            tally.closed = True
+
+    def _run(self, namespace: dict[str, Any], remote: Remote, check: Any, tally: Tally) -> None:
+        if self._kind is TestKind.asserts:
+            self._run_asserts(namespace, tally)
+        elif self._kind is TestKind.check:
+            self._run_check(check, namespace, tally)
+        elif self._inputs is not None:
+            self._inputs.run(self._candidate(namespace), remote, tally)
+        else:
+            run_pytest(namespace, tally)
 
     def _bind(self, namespace: dict[str, Any], remote: Remote, described: dict[str, Any]) -> None:
         """The program's names among the tests', then what of the tests could not run before."""
@@ -191,6 +198,7 @@ class CallSuite:
             namespace, remote = self.prepare()
             self.execute(namespace, remote, None, tally)
             self._dry = tally.total
+            end_threads()
         return self._dry
 
 

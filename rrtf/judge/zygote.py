@@ -45,13 +45,7 @@ class Zygote:
         gc.collect()
         gc.freeze()  # pages that the collector never touches stay shared with every fork
         while True:
-            data, descriptors, _, _ = socket.recv_fds(self._control, 1 << 16, 4)
-            if not data:
-                self._leave()
-            order = json.loads(data)
-            if "run" not in order:
-                continue  # an order to stop that came after the end
-            self._run(Limits(*order["run"]), descriptors)
+            self._run(*next_order(self._control) or self._leave())
 
     def _run(self, limits: Limits, descriptors: list[int]) -> None:
         started = time.monotonic()
@@ -129,6 +123,20 @@ class Zygote:
             self._control.sendall(json.dumps(message).encode() + b"\n")
         except OSError:
             self._leave()
+
+
+def next_order(control: socket.socket) -> tuple[Limits, list[int]] | None:
+    """The next `run` and its descriptors; None when the tester is gone.
+
+    An order to stop that came after the end of a run stands before it, sometimes in the same bytes.
+    """
+    while True:
+        data, descriptors, _, _ = socket.recv_fds(control, 1 << 16, 4)
+        if not data:
+            return None
+        order = json.loads(data.splitlines()[-1])
+        if "run" in order:
+            return Limits(*order["run"]), descriptors
 
 
 def send_order(control: socket.socket, limits: Limits, descriptors: list[int]) -> None:

@@ -209,17 +209,17 @@ LENT = (
     ),
     Defence(
         "what a mock remembers is not set",
-        (("lending.py", "_remembers(name) or type(new)", "type(new)"),),
+        (("lending.py", " or _remembers(value, name) or (_mocks", " or (_mocks"),),
         ("63-t-mock-count",),
     ),
     Defence(
         "a mock's own methods are for the tests",
-        (("lending.py", "if _mocks(value) and _remembers(name):", "if False:"),),
+        (("lending.py", "if _remembers(value, name):", "if False:"),),
         ("63-t-mock-count2",),
     ),
     Defence(
         "no object of the program in place of what a mock remembers",
-        (("lending.py", " or type(new) not in _SCALARS)", ")"),),
+        (("lending.py", " or (_mocks(value) and type(new) not in _SCALARS)", ""),),
         ("63-t-mock-attribute",),
     ),
     Defence(
@@ -237,6 +237,46 @@ LENT = (
         (("lending.py", 'if message["use"] == "call":', "if True:"),),
         ("63-t-keeps-lock",),
         breaks=True,
+    ),
+    Defence(
+        "no new mock made by the program",
+        (("lending.py", "if (isinstance(value, type) and _mocks(value)) or _standard(value):", "if _standard(value):"),),
+        ("63-t-mock-new",),
+    ),
+    Defence(
+        "how a mock was awaited is for the tests",
+        (("lending.py", ".AsyncMock, name)", ".NonCallableMock, name)"),),
+        ("63-t-mock-awaited",),
+    ),
+    Defence(
+        "what a test case has of unittest is for the tests",
+        (("lending.py", "if issubclass(kind, unittest.TestCase):", "if False:"),),
+        ("63-t-test-case",),
+    ),
+    Defence(
+        "what only the program made of the tests is its own failure",
+        (("tester.py", 'if isinstance(suite, CallSuite) and self._avoids(suite, order["program"], bounds):', "if False:"),),
+        ("63-t-gives-lock",),
+        breaks=True,
+    ),
+    Defence(
+        "the tests may end while a thread of theirs waits for the program",
+        (("run.py", "threading.RLock()", "contextlib.nullcontext()"),),
+        ("63-t-thread-sleeps",),
+        breaks=True,
+    ),
+    Defence(
+        "no text of the program becomes code of the tests",
+        (("evaluating.py", "if not _tests or event", "if True or event"),),
+        ("63-t-unpickles", "63-t-evaluates"),
+    ),
+    Defence(
+        "functions of the standard library run in the program's process (either alone holds: no unpickling)",
+        (
+            ("evaluating.py", "if not _tests or event", "if True or event"),
+            ("lending.py", "_mocks(value)) or _standard(value):", "_mocks(value)):"),
+        ),
+        ("63-t-pickle-forged",),
     ),
 )
 PROOF = (

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import sysconfig
@@ -12,9 +13,11 @@ from pathlib import Path
 import pytest
 
 from rrtf.errors import InfrastructureError
+from rrtf.judge.confine import Limits
 from rrtf.judge.counting import Overrun, bounded
 from rrtf.judge.engine import Job, judge
 from rrtf.judge.settings import Isolation, Judge
+from rrtf.judge.zygote import next_order, send_order
 from rrtf.records import Outcome, Problem, TestKind, Tests
 
 ROOT = Path(__file__).parents[2]
@@ -203,3 +206,19 @@ def test_a_named_tier_takes_no_verdict_of_another_from_the_cache(tmp_path: Path)
     except InfrastructureError as error:
         pytest.skip(str(error))
     assert named.isolation.startswith("namespaces")
+
+
+def test_a_stop_that_came_late_stands_before_the_next_order() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs, Path(os.devnull).open() as null:
+        ours.sendall(b'{"stop": 1}\n')  # the program had ended by itself
+        send_order(ours, Limits(1.0, 1, 2, 3), [null.fileno()])
+        order = next_order(theirs)
+        assert order is not None
+        limits, descriptors = order
+        assert limits == Limits(1.0, 1, 2, 3)
+        assert [os.fstat(descriptor).st_rdev for descriptor in descriptors] == [os.fstat(null.fileno()).st_rdev]
+        for descriptor in descriptors:
+            os.close(descriptor)
+        ours.close()
+        assert next_order(theirs) is None
