@@ -97,18 +97,15 @@ class Planner:
         cache = self.store.root / "cache" / (f"samples-{rows}-at-once.jsonl" if rows else "samples.jsonl")
 
         def make(path: Path, report: Report) -> None:
-            rows = read_records(Problem, problems.path)
-            candidates = sample(
-                rows,
-                model.source,
-                decoding,
-                name=model.name,
-                role=role,
-                cache=cache,
-                examples=examples,
-                progress=report,
-            )
-            write_records(path, candidates)
+            asked = read_records(Problem, problems.path)
+            options: dict[str, Any] = {
+                "name": model.name,
+                "role": role,
+                "cache": cache,
+                "examples": examples,
+                "progress": report,
+            }
+            write_records(path, sample(asked, model.source, decoding, **options))
 
         recipe: dict[str, Any] = {
             "source": model.identity,
@@ -118,12 +115,10 @@ class Planner:
             "role": role.value,
             "examples": [example.task_id for example in examples],
         }
+        recipe |= {"rows": rows} if rows else {}
+        about = [problems.title.split(" ", 1)[1], protocol, f"{rows} at once" if rows else ""]
+        title = f"sample {model.name} on {', '.join(filter(None, about))}"
         needs = (problems, *model.needs)
-        parts = [f"sample {model.name} on {problems.title.split(' ', 1)[1]}", protocol]
-        if rows:
-            recipe["rows"] = rows
-            parts.append(f"{rows} at once")
-        title = ", ".join(filter(None, parts))
         return self.add(Step(stage=stage, title=title, unit="samples", recipe=recipe, make=make, store=self.store, needs=needs))
 
     def judged(self, problems: Step, candidates: Step, *, stage: Stage = Stage.judge, image: str = "") -> Step:
