@@ -376,7 +376,7 @@ LIMITS = (
     ),
     Defence(
         "CPU seconds of the tests on what the program returned",
-        (("counting.py", "signal.setitimer(signal.ITIMER_PROF, seconds)", "pass"),),
+        (("counting.py", "signal.setitimer(signal.ITIMER_PROF, seconds, 1)", "pass"),),
         ("tests-loop",),
     ),
     Defence("memory, by the kernel", (("confine.py", "    _limit(MEMORY, limits.memory)\n", ""),), ("heap",)),
