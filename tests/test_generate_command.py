@@ -1,5 +1,6 @@
 """rrtf-generate from the outside: what it prints, and what it says of mistakes."""
 
+import functools
 import io
 import json
 import shutil
@@ -114,7 +115,9 @@ def test_a_system_message_needs_a_template(folders: tuple[Path, Path], capsys: p
 
 def started(*arguments: str) -> "subprocess.Popen[bytes]":
     command = [sys.executable, "-m", "rrtf.generate_command", *arguments, "--plain", "--threads", "1"]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    # a shell's background jobs, and so their tests, ignore ctrl-C
+    heard = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=heard)
 
 
 @pytest.mark.slow
