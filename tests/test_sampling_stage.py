@@ -285,7 +285,5 @@ def test_weights_that_are_missing_are_not_made_up_at_random(tmp_path):
     tensors = load_file(file)
     del tensors["model.layers.1.mlp.up_proj.weight"]
     save_file(tensors, file, metadata={"format": "pt"})
-    with pytest.raises(
-        UserError, match=r"torn: its weights are not .* 1 are missing .* model.layers.1.mlp.up_proj.weight"
-    ):
+    with pytest.raises(UserError, match=r"torn: its weights are not .* 1 are missing .* model.layers.1.mlp.up_proj.weight"):
         draw(tmp_path / "torn")
