@@ -19,11 +19,18 @@ FIRST_PAUSE, LONGEST_PAUSE = 16, 256
 
 
 class Cores:
-    """Watches the steps of a loop and sets torch's number of threads."""
+    """Watches the steps of a loop and sets torch's number of threads; what another device computes is not watched."""
 
-    def __init__(self, *, wall: Callable[[], float] = time.perf_counter, cpu: Callable[[], float] = time.process_time) -> None:
+    def __init__(
+        self,
+        device: torch.device,
+        *,
+        wall: Callable[[], float] = time.perf_counter,
+        cpu: Callable[[], float] = time.process_time,
+    ) -> None:
         self._wall, self._cpu = wall, cpu
         self.most = self.used = torch.get_num_threads()
+        self._watched = device.type == "cpu" and self.most > 1
         self._fewer = max(1, self.most // 2)
         self._slow: float | None = None  # seconds a unit of a suspicious step, to compare fewer cores with
         self._pause, self._left = FIRST_PAUSE, 0
@@ -34,7 +41,7 @@ class Cores:
         wall, cpu = self._wall(), self._cpu()
         yield
         seconds = self._wall() - wall
-        if self.most > 1:
+        if self._watched:
             missing = self.most * seconds - (self._cpu() - cpu)
             self._use(self._next(seconds / work, crowded=missing > MISSING * seconds))
 

@@ -113,14 +113,15 @@ def _generate(options: argparse.Namespace, prompt: str) -> None:
 
 def _text(tokenizer: Any, prompt: str, options: argparse.Namespace) -> str:
     """The exact text the model continues: the chat template's where there is one, unless --plain."""
+    from rrtf.profiles import Message
+    from rrtf.sampling.local import beginning, chat
+
     if options.plain or not tokenizer.chat_template:
         if options.system:
             raise UserError("--system needs a chat template: leave --plain out, or name a model that has one")
-        first = tokenizer("x")["input_ids"][:1]
-        return (tokenizer.bos_token if first == [tokenizer.bos_token_id] else "") + prompt + options.prefill
-    messages = [{"role": "system", "content": options.system}] if options.system else []
-    messages.append({"role": "user", "content": prompt})
-    return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)) + options.prefill
+        return beginning(tokenizer) + prompt + options.prefill
+    system = [Message("system", options.system)] if options.system else []
+    return chat(tokenizer, [*system, Message("user", prompt)]) + options.prefill
 
 
 def _timed(tokens: Iterator[int], times: list[float]) -> Iterator[int]:

@@ -1,4 +1,6 @@
-"""transformers' model and tokenizer of a local folder: whole, or an error that names the folder and what is wrong with it."""
+"""transformers' model, tokenizer and configuration of a local folder: whole, or an error that names the folder and what is
+wrong with it. Code that a folder brings is never run, and nobody is asked whether it should be.
+"""
 
 import contextlib
 import errno
@@ -28,14 +30,27 @@ def load_tokenizer(folder: Path) -> Any:
     """The folder's own tokenizer. Raises UserError."""
     from transformers import AutoTokenizer
 
-    if not any(next(folder.glob(pattern), None) for pattern in ("tokenizer*", "vocab*", "*.model")):
+    if not any(next(folder.glob(pattern), None) for pattern in ("tokenizer*", "vocab*", "*.model", "tekken*")):
         raise UserError(f"{folder}: has no tokenizer; copy tokenizer.json and tokenizer_config.json of its base model into it")
     with reading(folder):
-        return AutoTokenizer.from_pretrained(folder)
+        return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+
+
+def padding(tokenizer: Any) -> int:
+    """The id that fills what a batch's mask hides: any will do where the tokenizer names none."""
+    return int(tokenizer.pad_token_id or 0)
+
+
+def load_config(folder: Path) -> Any:
+    """The folder's configuration. Raises UserError."""
+    from transformers import AutoConfig
+
+    with reading(folder):
+        return AutoConfig.from_pretrained(folder, trust_remote_code=False)
 
 
 def load_causal_lm(folder: Path, **options: Any) -> Any:
-    """The folder's causal language model; no code of its own is run and nothing pickled is read.
+    """The folder's causal language model; nothing pickled is read.
 
     Raises UserError, also where weights are missing or of another shape, which transformers would only make up at random.
     """

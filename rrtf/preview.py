@@ -6,6 +6,7 @@ from rich.console import Console
 
 from rrtf.checkpoints import at_hand
 from rrtf.errors import MissingDataError
+from rrtf.loading import load_config
 from rrtf.pipeline import plan
 from rrtf.plan import show
 from rrtf.settings import Settings
@@ -47,9 +48,7 @@ def memory(settings: Settings) -> str:
     folder = at_hand(name)
     if folder is None and name not in KNOWN:
         return f"memory plan of training: {name} is not on this disk, so its shape is not known"
-    from transformers import AutoConfig
-
-    config = AutoConfig.from_pretrained(folder) if folder else KNOWN[name]()
+    config = load_config(folder) if folder else KNOWN[name]()
     trainer, batching, rows = settings.trainer, settings.batching, settings.ranking.responses_per_problem
     response = min(settings.sampling.max_new_tokens, batching.max_length - 1)
     prompt = min(PROMPT, batching.max_length - response)

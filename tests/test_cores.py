@@ -16,11 +16,11 @@ from rrtf.training.scorer import Scorer
 class Machine:
     """A clock under which a unit of work takes a second divided by its threads, and 10 on all cores beside another process."""
 
-    def __init__(self) -> None:
+    def __init__(self, device: str = "cpu") -> None:
         self.wall = self.cpu = 0.0
         self.busy = False
         self.work = cycle([1.0, 3.0, 0.5])
-        self.cores = Cores(wall=lambda: self.wall, cpu=lambda: self.cpu)
+        self.cores = Cores(torch.device(device), wall=lambda: self.wall, cpu=lambda: self.cpu)
 
     def steps(self, count: int) -> list[int]:
         """The threads of each of `count` steps."""
@@ -55,6 +55,13 @@ def test_busy_cores_are_left_and_tried_again_ever_more_rarely(machine: Machine) 
     assert tries[0] == 0 and FIRST_PAUSE <= tries[1] <= FIRST_PAUSE + 2 and len(tries) < 14
     assert max(later - earlier for earlier, later in zip(tries, tries[1:], strict=False)) <= LONGEST_PAUSE + 2
     assert torch.get_num_threads() == machine.cores.used == machine.cores.most // 2
+
+
+def test_a_step_on_another_device_says_nothing_about_cores(machine: Machine) -> None:
+    """There a core that drives it waits most of the time, which would look like one that another process holds."""
+    other = Machine("cuda")
+    other.busy = True
+    assert set(other.steps(100)) == {other.cores.most}
 
 
 def test_all_cores_are_used_soon_after_they_are_free_again(machine: Machine) -> None:

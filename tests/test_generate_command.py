@@ -108,6 +108,39 @@ def test_a_checkpoint_that_is_not_there_is_status_two(capsys: pytest.CaptureFixt
     assert "no config.json" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("file, wanted", [("tokenizer_config.json", "AutoTokenizer"), ("config.json", "AutoModelForCausalLM")])
+def test_code_that_a_folder_brings_is_never_run_and_nobody_is_asked(
+    file: str,
+    wanted: str,
+    folders: tuple[Path, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """transformers itself would ask, and a "y" on the standard input, which may be a prompt, would be the answer."""
+    folder = tmp_path / "model"
+    shutil.copytree(folders[0], folder)
+    settings = json.loads((folder / file).read_text())
+    own = ["own.Own", None] if wanted == "AutoTokenizer" else "own.Own"
+    settings |= {"auto_map": {wanted: own, "AutoConfig": "own.Own"}, "tokenizer_class": "Own", "model_type": "own"}
+    (folder / file).write_text(json.dumps(settings))
+    (folder / "own.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nclass Own: pass\n")
+    monkeypatch.setattr("builtins.input", lambda *asked: pytest.fail("asked"))
+    assert main([str(folder), "x", *PLAIN]) == 2
+    assert "custom code" in capfd.readouterr().err
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_template_that_refuses_is_a_mistake_in_words(
+    folders: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(folders[0], folder)
+    (folder / "chat_template.jinja").write_text("{{ raise_exception('no system role') }}")
+    assert main([str(folder), "x", "--system", "Be brief."]) == 2
+    assert "refuses the messages: no system role" in capsys.readouterr().err
+
+
 def test_a_system_message_needs_a_template(folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(folders[0]), "x", "--system", "Be brief."]) == 2
     assert "chat template" in capsys.readouterr().err

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rrtf.ctranslate_conversion import convert
+from rrtf.loading import load_tokenizer
 from rrtf.progress import Report
 from rrtf.quantize.settings import Method, Quantization
 
@@ -24,12 +25,12 @@ def convert_ctranslate2(
 
     CTranslate2 rounds weights by their size alone, so `calibration` is not used. Raises UserError or InfrastructureError.
     """
-    from transformers import AutoTokenizer, GenerationConfig
+    from transformers import GenerationConfig
 
     report(0, 1, "loading")
     convert(source, target, quantization=_QUANTIZATION[settings.method])
     _keep_configuration(source, target)
-    AutoTokenizer.from_pretrained(source).save_pretrained(target)
+    load_tokenizer(source).save_pretrained(target)
     if (source / "generation_config.json").is_file():
         GenerationConfig.from_pretrained(source).save_pretrained(target)
     report(1, 1, "")

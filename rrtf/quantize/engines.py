@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from rrtf.checkpoints import is_ctranslate2
 from rrtf.errors import MissingDataError, UserError
-from rrtf.loading import load_causal_lm, load_tokenizer
+from rrtf.loading import load_causal_lm, load_tokenizer, padding
 from rrtf.quantize.support import INSTALL_GPTQ, read_config
 
 # the checkpoint's own generation settings may name these; greedy decoding warns about them
@@ -120,7 +120,7 @@ class TransformersEngine:
         logging.disable_progress_bar()
         self.tokenizer = load_tokenizer(folder)
         self.model = load_causal_lm(folder).to("cuda" if torch.cuda.is_available() else "cpu").eval()
-        self.padding = self.tokenizer.pad_token_id if self.tokenizer.pad_token_id is not None else 0
+        self.padding = padding(self.tokenizer)
 
     def _padded(self, rows: Sequence[Sequence[int]], *, left: bool) -> dict[str, Any]:
         import torch

@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from rrtf.errors import MissingDataError, UserError
+from rrtf.loading import load_config
 from rrtf.quantize.settings import Method, Quantization
 
 INSTALL_GPTQ = "GPTQModel is not installed: pip install 'rrtf[gptq]'"
@@ -99,12 +100,12 @@ def _ct2_reason(checkpoint: Path) -> str:
     """Why CTranslate2 can't convert the architecture, or "". Runs its loader on weights without values."""
     import ctranslate2.converters.transformers as converter
     import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM
 
     try:
-        config = AutoConfig.from_pretrained(checkpoint)
-    except (OSError, ValueError, KeyError) as error:
-        return f"transformers can't read its configuration: {_first_line(error)}"
+        config = load_config(checkpoint)
+    except UserError as error:
+        return str(error)
     loader = converter._MODEL_LOADERS.get(type(config).__name__)  # the only table of its loaders; there is no public one
     if loader is None:
         return f"CTranslate2 has no loader for {config.model_type}"

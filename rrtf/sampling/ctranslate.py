@@ -12,6 +12,7 @@ import torch
 from rrtf.checkpoints import cache_folder, make_once
 from rrtf.ctranslate_conversion import convert
 from rrtf.errors import ConfigurationError
+from rrtf.loading import load_config
 from rrtf.sampling.generator import Request, Response
 from rrtf.sampling.local import Writer, limits
 from rrtf.sampling.settings import CTranslate2, Decoding
@@ -28,10 +29,8 @@ class CTranslate2Generator:
     def __init__(self, source: CTranslate2, decoding: Decoding, *, path: Path) -> None:
         if decoding.top_k > 0 and decoding.num_beams > 1:
             raise ConfigurationError(["top_k: CTranslate2 draws no samples in beam search"])
-        from transformers import AutoConfig
-
         self.source, self.decoding, self.writer = source, decoding, Writer(path)
-        self.limits = limits(self.writer.tokenizer, AutoConfig.from_pretrained(path), None)
+        self.limits = limits(self.writer.tokenizer, load_config(path), None)
         device = source.device or ("cuda" if torch.cuda.is_available() else "cpu")
         folder = path if (path / "model.bin").is_file() else converted(path, source.compute_type)
         threads = {"intra_threads": torch.get_num_threads()} if device == "cpu" else {}

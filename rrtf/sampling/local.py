@@ -1,13 +1,14 @@
 """What every engine with local weights needs: tokenizer, chat template, the exact text and ids of a prompt."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jinja2
-from transformers import AutoTokenizer
 
-from rrtf.errors import ConfigurationError, UserError
-from rrtf.profiles import Prompt
+from rrtf.errors import ConfigurationError
+from rrtf.loading import load_tokenizer
+from rrtf.profiles import Message, Prompt
 
 # templates that tell the date (Llama 3.2's, SmolLM3's) get this one, Llama's own where it knows none: with the true one a
 # prompt would be another tomorrow, and every answer would be drawn again
@@ -22,11 +23,8 @@ class Writer:
     """
 
     def __init__(self, path: Path) -> None:
-        try:
-            self.tokenizer: Any = AutoTokenizer.from_pretrained(path)
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise UserError(f"{path}: its tokenizer can't be read: {error}") from None
-        self.beginning = _beginning(self.tokenizer)
+        self.tokenizer = load_tokenizer(path)
+        self.beginning = beginning(self.tokenizer)
 
     def text(self, prompt: Prompt) -> str:
         """The text of a prompt. Raises ConfigurationError for a chat prompt that there is no chat template for."""
@@ -36,25 +34,29 @@ class Writer:
             raise ConfigurationError(
                 ["profile.style: chat, but the tokenizer has no chat template; choose paper, starcoder, wizardcoder or plain"]
             )
-        messages = [message._asdict() for message in prompt.messages]
-        try:
-            template = self.tokenizer.get_chat_template()
-            rendered = self.tokenizer.apply_chat_template(
-                messages,
-                tokenize=False,
-                add_generation_prompt=True,
-                chat_template=_FIXED_DATE + template if "strftime_now" in template else template,
-            )
-        except jinja2.TemplateError as error:
-            raise ConfigurationError([f"profile: the tokenizer's chat template refuses the messages: {error}"]) from None
-        return str(rendered) + prompt.prefill
+        return chat(self.tokenizer, prompt.messages) + prompt.prefill
 
     def ids(self, text: str) -> list[int]:
         """The ids of an exact text."""
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
-def _beginning(tokenizer: Any) -> str:
+def chat(tokenizer: Any, messages: Sequence[Message]) -> str:
+    """What the tokenizer's chat template makes of the messages. Raises ConfigurationError where it refuses them."""
+    template = tokenizer.get_chat_template()
+    try:
+        rendered = tokenizer.apply_chat_template(
+            [message._asdict() for message in messages],
+            tokenize=False,
+            add_generation_prompt=True,
+            chat_template=_FIXED_DATE + template if "strftime_now" in template else template,
+        )
+    except jinja2.TemplateError as error:
+        raise ConfigurationError([f"the tokenizer's chat template refuses the messages: {error}"]) from None
+    return str(rendered)
+
+
+def beginning(tokenizer: Any) -> str:
     """What the tokenizer itself puts before a text (Llama's <s>), as text."""
     ids = tokenizer("x")["input_ids"]
     return str(tokenizer.bos_token) if ids and ids[0] == tokenizer.bos_token_id else ""

@@ -79,7 +79,7 @@ class Loop:
         self.rows: list[_Row] = []
         self.next = torch.zeros(0, dtype=torch.long)
         self.shared = self._shared(jobs)
-        self.cores = Cores()
+        self.cores = Cores(self.device)
         try:
             while jobs or self.rows:
                 if jobs and (not self.rows or self.cache.free >= min(len(jobs[-1].requests), self.cache.most_rows)):

@@ -6,10 +6,11 @@ from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model, prepare_model_for_kbit_training
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel
 
-from rrtf import loading
 from rrtf.errors import ConfigurationError, UserError
+from rrtf.loading import load_causal_lm
+from rrtf.loading import load_tokenizer as load_tokenizer
 from rrtf.training.packing import NAME
 from rrtf.training.settings import Accelerator, Adapter, AdapterKind, Attention, Batching, Precision, StrategyName, Trainer
 
@@ -59,12 +60,6 @@ def unavailable(*, adapter: Adapter, trainer: Trainer, batching: Batching) -> li
     return found
 
 
-def load_tokenizer(checkpoint: Path) -> PreTrainedTokenizerBase:
-    """The checkpoint's own tokenizer."""
-    found: PreTrainedTokenizerBase = loading.load_tokenizer(checkpoint)
-    return found
-
-
 def load_model(checkpoint: Path, *, adapter: Adapter, trainer: Trainer, batching: Batching) -> PreTrainedModel | PeftModel:
     """The model with its adapter, in training mode; raises ConfigurationError where `unavailable` finds something."""
     if found := unavailable(adapter=adapter, trainer=trainer, batching=batching):
@@ -73,7 +68,7 @@ def load_model(checkpoint: Path, *, adapter: Adapter, trainer: Trainer, batching
     if adapter.kind is AdapterKind.qlora:
         options["quantization_config"] = _four_bit(trainer)
     try:
-        model = loading.load_causal_lm(checkpoint, **options)
+        model = load_causal_lm(checkpoint, **options)
     except UserError as error:
         if "does not support an attention implementation" in str(error):
             raise ConfigurationError([f"trainer.attention: {error}; use eager"]) from None

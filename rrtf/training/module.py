@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from rrtf.cores import Cores
+from rrtf.loading import padding
 from rrtf.memory import give_back
 from rrtf.training.batches import Batch, Tokens, count_steps
 from rrtf.training.loader import StepLoader
@@ -71,7 +72,7 @@ class RankingModule(pl.LightningModule):
         self.peak = 0.0
         self.shard = shard
         self.groups = groups
-        self.pad = int(tokenizer.pad_token_id or 0)
+        self.pad = padding(tokenizer)
         self.total_steps = count_steps(len(groups), batching=settings.batching)
         self.done = 0
         self.carried: dict[str, Any] = {}
@@ -104,7 +105,7 @@ class RankingModule(pl.LightningModule):
             self.groups = with_reference(self.groups, self.carried["groups"])
             self.held_out = with_reference(self.held_out, self.carried.get("held_out", {}))
         # in fp32 another number of threads sums in another order, and a resumed run would not be the uninterrupted one
-        self.cores = Cores() if self.device.type == "cpu" and dtype is torch.bfloat16 else None
+        self.cores = Cores(self.device) if dtype is torch.bfloat16 else None
         if not self.done:
             torch.manual_seed(self.settings.seed * 1_000_003 + self.global_rank)
 
