@@ -30,8 +30,7 @@ def check_overrides(arguments: list[str]) -> None:
     overrides = [text for text in arguments if not text.startswith("-") and "=" in text]
     if found := secrets(overrides) + key_mistakes(overrides):  # before anything is written, Hydra's own files among them
         raise ConfigurationError(found)
-    if any(text.startswith("hydra") for text in overrides):
-        overrides = [text for text in overrides if not text.startswith("hydra")]
+    overrides = [text for text in overrides if not text.startswith("hydra")]
     if found := override_mistakes(overrides, places=_places(arguments)):
         raise ConfigurationError(found)
 

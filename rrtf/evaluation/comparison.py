@@ -35,7 +35,7 @@ class Comparison(NamedTuple):
     def sentence(self) -> str:
         """One sentence a reader may quote."""
         points = f"{100 * self.effect:+.1f} points [{100 * self.low:+.1f}, {100 * self.high:+.1f}]"
-        counts = f"{self.gained} problems gained, {self.lost} lost of {self.problems}"
+        counts = f"{self.gained} problem{'s' * (self.gained != 1)} gained, {self.lost} lost of {self.problems}"
         if self.p >= SIGNIFICANT:
             return f"{self.second} against {self.first}: within noise, p = {self.p:.2g} ({points}; {counts})"
         word = "better" if self.effect > 0 else "worse"
