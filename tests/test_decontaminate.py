@@ -134,11 +134,12 @@ def test_siblings_of_one_template_are_no_copies_and_repeats_are(mbpp: list[Probl
         rows = overlaps(training, test, replace(SETTINGS, **changed))  # type: ignore[arg-type]
         return {int(one.task_id.split("/")[1]) for one in rows}
 
-    siblings = [618, 622, 623, 624, 626, 647, 654, 682, 716, 814, 824, 863, 947, 970]
+    siblings = [618, 622, 623, 624, 626, 647, 654, 682, 814, 824, 863, 947, 970]
     repeats = [602, 632, 649, 653, 658, 673, 676, 708, 759, 800, 821, 872, 896, 917, 922, 928, 952]
     assert found(siblings) == set()
     assert found(siblings, words=0.0) == set(siblings)
     assert found(repeats) == set(repeats)
+    assert found([716]) == {716}  # another shape, but its perimeter is that of a square: the same solution, the same tests
 
 
 def test_kept_and_dropped_are_all_and_the_report_names_the_evidence(humaneval: list[Problem]) -> None:
@@ -173,6 +174,16 @@ def test_a_solution_is_known_under_other_names_and_clothes(other: str) -> None:
     assert [one.evidence for one in found] == [Evidence.tree]
 
 
+def test_a_small_solution_and_small_tests_are_a_copy_together_and_nothing_alone() -> None:
+    tests = Tests(kind=TestKind.asserts, asserts=("assert f(10) == 40", "assert f(5) == 20", "assert f(4) == 16"))
+    square = problem("b", "The perimeter of a square.", "def f(a):\n  p = 4*a\n  return p\n", entry_point="f", tests=tests)
+    copy = replace(renamed(square), text="Once more around the field.")
+    assert [one.evidence for one in overlaps([copy], [square], SETTINGS)] == [Evidence.tests]
+    assert not overlaps([replace(copy, tests=NO_TESTS)], [square], SETTINGS)
+    assert not overlaps([replace(copy, reference="def g(a):\n    return a << 2\n")], [square], SETTINGS)
+    assert not overlaps([replace(copy, reference="")], [replace(square, reference="")], SETTINGS)
+
+
 def test_a_near_solution_is_found_and_another_is_not() -> None:
     longer = BUBBLE.replace("    return values", "    print(len(values))\n    return values")
     assert overlaps([problem(reference=longer)], [problem("b", reference=BUBBLE)], SETTINGS)
@@ -185,9 +196,8 @@ def test_labels_tell_programs_apart_that_do_different_things() -> None:
     assert program_labels("def f(x):\n    return x + 1") == program_labels("def g(y: int) -> int:\n    'd'\n    return y + 1")
     assert program_labels("def f(x, y):\n    return x - y") != program_labels("def f(x, y):\n    return y - x")
     assert program_labels("def f(x):\n    return x + 1") != program_labels("def f(x):\n    return x + 2")
-    assert program_labels("def f(x):\n    return x + 1", constants=False) == program_labels(
-        "def f(x):\n    return x + 2", constants=False
-    )
+    one, two = ast.parse("def f(x):\n    return x + 1"), ast.parse("def f(x):\n    return x + 2")
+    assert Labels(one, constants=False).of(one) == Labels(two, constants=False).of(two)
     assert program_labels("import math as m\nprint(m.gcd(1, 2))") == program_labels("from math import gcd\nprint(gcd(1, 2))")
 
 

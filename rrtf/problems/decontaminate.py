@@ -17,7 +17,7 @@ from typing import NamedTuple
 from rrtf.problems.data_settings import Decontaminate
 from rrtf.problems.dropped import Dropped
 from rrtf.problems.pairs import Pair, pairs
-from rrtf.problems.tree import Function, Labels, binds, functions, parse, shingles
+from rrtf.problems.tree import Function, Labels, binds, functions, parse, program_labels, shingles
 from rrtf.records import Problem
 
 
@@ -46,11 +46,6 @@ def overlaps(problems: Iterable[Problem], benchmark: Iterable[Problem], settings
 
     A problem that is itself in the benchmark is found like any other copy.
     """
-    return list(find_overlaps(problems, benchmark, settings))
-
-
-def find_overlaps(problems: Iterable[Problem], benchmark: Iterable[Problem], settings: Decontaminate) -> Iterator[Overlap]:
-    """`overlaps` as a stream: one problem at a time is held."""
     known = list(benchmark)
     finders: list[_TextFinder | _TreeFinder | _TestFinder] = []
     if settings.text:
@@ -59,18 +54,19 @@ def find_overlaps(problems: Iterable[Problem], benchmark: Iterable[Problem], set
         finders.append(_TreeFinder(known, settings))
     if settings.tests:
         finders.append(_TestFinder(known, settings))
-    for problem in problems:
-        for finder in finders:
-            for found in finder.find(problem):
-                other = known[found.position]
-                yield Overlap(
-                    task_id=problem.task_id,
-                    benchmark=other.origin,
-                    benchmark_id=other.task_id,
-                    evidence=finder.evidence,
-                    score=round(found.score, 4),
-                    shown=found.shown,
-                )
+    return [
+        Overlap(
+            task_id=problem.task_id,
+            benchmark=known[found.position].origin,
+            benchmark_id=known[found.position].task_id,
+            evidence=finder.evidence,
+            score=round(found.score, 4),
+            shown=found.shown,
+        )
+        for problem in problems
+        for finder in finders
+        for found in finder.find(problem)
+    ]
 
 
 class Decontaminated(NamedTuple):
@@ -87,7 +83,7 @@ def decontaminate(
     """Drop what overlaps any of the named benchmarks; `rule` is the first such benchmark, `detail` all its evidence."""
     evidence: dict[str, list[Overlap]] = defaultdict(list)
     for name, benchmark in benchmarks.items():
-        for found in find_overlaps(problems, benchmark, settings):
+        for found in overlaps(problems, benchmark, settings):
             evidence[found.task_id].append(replace(found, benchmark=name))
     dropped = [
         Dropped(
@@ -186,13 +182,11 @@ class _TreeFinder:
     def find(self, problem: Problem) -> Iterator[_Found]:
         best: dict[int, _Found] = {}
         for shape in _shapes(problem, self._settings):
-            for position, score in (*self._same(shape), *self._alike(shape)):
+            same = ((position, 1.0) for position in self._equal.get(shape.labels, ()))
+            for position, score in (*same, *self._alike(shape)):
                 if position not in best or score > best[position].score:
                     best[position] = _Found(position, score, ast.unparse(shape.function)[:200])
         yield from best.values()
-
-    def _same(self, shape: "_Shape") -> Iterator[tuple[int, float]]:
-        return ((position, 1.0) for position in self._equal.get(shape.labels, ()))
 
     def _alike(self, shape: "_Shape") -> Iterator[tuple[int, float]]:
         own = self._index.weight(shape.shingles)
@@ -205,20 +199,24 @@ class _TreeFinder:
 
 
 class _TestFinder:
-    """Tests with the same arguments and the same expected value, whatever the function is called."""
+    """Tests with the same arguments and the same expected value, whatever the function is called.
+
+    Tests that tell little (10 -> 40) do where the solutions are the same too, though each alone is common to many tasks.
+    """
 
     evidence = Evidence.tests
 
     def __init__(self, benchmark: Sequence[Problem], settings: Decontaminate) -> None:
         self._settings = settings
         self._pairs = [pairs(problem) for problem in benchmark]
+        self._solutions = [program_labels(problem.reference) for problem in benchmark]
         self._holders: dict[str, list[tuple[int, str | None]]] = defaultdict(list)
         for position, held in enumerate(self._pairs):
             for pair in held:
                 self._holders[pair.arguments].append((position, pair.expected))
 
     def find(self, problem: Problem) -> Iterator[_Found]:
-        own = pairs(problem)
+        own, solution = pairs(problem), program_labels(problem.reference)
         shared: dict[int, set[Pair]] = defaultdict(set)
         for pair in own:
             for position, expected in self._holders.get(pair.arguments, ()):
@@ -228,7 +226,8 @@ class _TestFinder:
             score = min(1.0, len(both) / min(len(own), len(self._pairs[position])))
             told = sum(map(_characters, both))
             limits = self._settings
-            if len(both) >= limits.tests and score >= limits.tests_share and told >= limits.tests_characters:
+            enough = told >= limits.tests_characters or (solution and solution == self._solutions[position])
+            if len(both) >= limits.tests and score >= limits.tests_share and enough:
                 yield _Found(position, score, "; ".join(f"{a} -> {e}" for a, e in sorted(both, key=str)[:3])[:200])
 
 

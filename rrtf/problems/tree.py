@@ -107,10 +107,10 @@ def shingles(labels: tuple[str, ...], *, width: int = _SHINGLE) -> frozenset[tup
 
 
 @lru_cache(maxsize=64)
-def program_labels(program: str, *, constants: bool = True) -> tuple[str, ...]:
+def program_labels(program: str) -> tuple[str, ...]:
     """The labels of a whole program; () where it does not parse. The order of its functions counts."""
     tree = parse(program)
-    return Labels(tree, constants=constants).of(tree) if tree else ()
+    return Labels(tree).of(tree) if tree else ()
 
 
 def binds(node: ast.AST) -> list[str]:
