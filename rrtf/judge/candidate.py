@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 from rrtf.judge import operations, script, wire
 from rrtf.judge.confine import open_streams
-from rrtf.judge.errors import MAX_NAMES, packed_arguments
+from rrtf.judge.errors import packed_arguments, tree
 from rrtf.judge.exchange import Classes
 from rrtf.judge.grafting import graft
 from rrtf.judge.handles import Handles
@@ -205,7 +205,7 @@ class Runtime:
         if isinstance(error, TooLarge):
             return {"large": str(error)}
         number = error.errno if isinstance(error, OSError) and isinstance(error.errno, int) else 0
-        names = [kind.__name__ for kind in type(error).__mro__][:MAX_NAMES]
+        names = tree(type(error))
         text, line, arguments, handle = _text(error), _line(error), packed_arguments(error), None
         if type(error).__module__ in ("solution", "__main__") and vars(error):
             handle = self._handles.place(error.with_traceback(None))

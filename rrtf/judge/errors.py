@@ -1,10 +1,12 @@
 """Exceptions across the border: what the program raises arrives as the nearest class that the tests can know.
 
-A builtin exception arrives as itself; a class of the program as a class of that name below the builtin one it is made from,
-the same one each time, so that `except` and `pytest.raises` find it. Exceptions that steer Python never arrive as themselves.
+A builtin exception arrives as itself, and so does one of the standard library; a class of the program as a class of that name
+below the builtin one it is made from, the same one each time, so that `except` and `pytest.raises` find it. Exceptions that
+steer Python or tests never arrive as themselves.
 """
 
 import builtins
+import sys
 from typing import Any
 
 from rrtf.judge import wire
@@ -15,6 +17,16 @@ _CONTROL = frozenset(
     {"StopIteration", "StopAsyncIteration", "GeneratorExit", "SystemExit", "KeyboardInterrupt", "BaseException"}
 )
 MAX_NAMES = 20  # along the tree of one class
+# modules of the standard library whose exceptions mean nothing to what runs tests, unlike those of unittest or bdb
+_MODULES = frozenset(
+    {
+        *("argparse", "asyncio", "binascii", "calendar", "concurrent", "configparser", "copy", "csv", "_csv", "dataclasses"),
+        *("decimal", "email", "getopt", "graphlib", "http", "io", "ipaddress", "json", "locale", "lzma", "multiprocessing"),
+        *("optparse", "pickle", "_pickle", "plistlib", "queue", "_queue", "re", "shutil", "socket", "sqlite3", "ssl"),
+        *("statistics", "struct", "subprocess", "tarfile", "threading", "tokenize", "tomllib", "urllib", "xml", "zipfile"),
+        *("zlib", "zoneinfo"),
+    }
+)
 
 
 class Errors:
@@ -37,8 +49,8 @@ class Errors:
         self.starved |= "MemoryError" in names
         self.full |= number in (27, 28, 122)  # EFBIG, ENOSPC, EDQUOT
         kind = self.kind(names)
-        if kind.__name__ != names[0]:
-            return RuntimeError(f"{names[0]}: {text}")
+        if kind.__name__ != bare(names[0]):
+            return RuntimeError(f"{bare(names[0])}: {text}")
         error = _made(kind, arguments, text)
         if isinstance(error, _Lent):
             error._rrtf_text = text
@@ -51,10 +63,32 @@ class Errors:
 
     def know(self, kind: type[BaseException]) -> list[str]:
         """The names along the tree of an exception class of the tests, which is known from now on when it comes back."""
-        names = [base.__name__ for base in kind.__mro__][:MAX_NAMES]
+        names = tree(kind)
         if issubclass(kind, Exception) and names[0] != "SkipTest" and not hasattr(builtins, names[0]):
             self._kinds[names[0]] = kind
         return names
+
+
+def tree(kind: type) -> list[str]:
+    """The names along an exception class's tree, its own first; with the module where that is of the standard library."""
+    return [_label(base) for base in kind.__mro__][:MAX_NAMES]
+
+
+def _label(kind: type) -> str:
+    module = str(kind.__module__)
+    return f"{module}.{kind.__name__}" if module.partition(".")[0] in _MODULES else str(kind.__name__)
+
+
+def bare(label: str) -> str:
+    """The name of a class without its module."""
+    return label.rpartition(".")[2]
+
+
+def _standard(label: str) -> type[BaseException] | None:
+    """The exception of the standard library that this means, where its module is loaded."""
+    module, _, name = label.rpartition(".")
+    found = getattr(sys.modules.get(module), name, None) if module.partition(".")[0] in _MODULES else None
+    return found if isinstance(found, type) and issubclass(found, Exception) and _label(found) == label else None
 
 
 def grown(
@@ -63,12 +97,12 @@ def grown(
     """The class with these names along its tree: builtin, known from before, or made now."""
     if not names or names[0] in refused:
         return RuntimeError
-    known = getattr(builtins, names[0], None)
+    known = getattr(builtins, names[0], None) or _standard(names[0])
     if isinstance(known, type) and issubclass(known, BaseException):
         return known
     if names[0] not in kinds:
         base = grown(names[1:MAX_NAMES], kinds, refused=refused)
-        kinds[names[0]] = type(names[0], (base,) if issubclass(base, _Lent) else (_Lent, base), {})
+        kinds[names[0]] = type(bare(names[0]), (base,) if issubclass(base, _Lent) else (_Lent, base), {})
     return kinds[names[0]]
 
 
@@ -96,7 +130,8 @@ def _made(kind: type[BaseException], packed: Any, text: str) -> BaseException:
     except Exception:  # noqa: S110 - a forged or unusual one arrives by its text
         pass
     try:
-        return kind(text)
+        # some of the standard library want more arguments than their text
+        return kind.__new__(kind, text) if _standard(_label(kind)) is kind else kind(text)
     except TypeError:  # UnicodeDecodeError and the like want more arguments
         return RuntimeError(f"{kind.__name__}: {text}")
 
@@ -108,7 +143,9 @@ def _nothing_else(packed: Any) -> Any:
 def packed_arguments(error: BaseException) -> Any:
     """The exception's arguments where they are few plain values, else none."""
     try:
-        packed = [wire.pack(value, other=wire.refuse, depth=3) for value in error.args[:5]]
+        # the standard library's own may be made from others than they have (JSONDecodeError)
+        arguments = error.__reduce__()[1] if _standard(_label(type(error))) is type(error) else error.args
+        packed = [wire.pack(value, other=wire.refuse, depth=3) for value in arguments[:5]]
         return packed if len(wire.dumps(packed)) < 2000 else None
     except (Unsendable, ValueError):
         return None

@@ -11,7 +11,8 @@ named tuple                                 a named tuple with the same fields
 dataclass                                   a handle that is equal to a dataclass of that name with equal fields
 instance of a class the problem defines     the tests' own class with the same attributes, links and cycles kept
 generator, map, zip and other iterators     an iterator, also equal to the list of its items
-coroutine                                   something to await
+coroutine, what else can be awaited         something to await; its event loop turns when the tests' loop does
+exception of the standard library           itself
 class, function, any other object           a handle: calls and attributes go back to the candidate's process
 exception class                             a class of that name, to catch it by
 function of the standard library, passed    itself, by its name

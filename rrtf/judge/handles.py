@@ -8,15 +8,17 @@ import builtins
 import importlib
 import re
 from collections.abc import Callable, Iterator
-from types import GeneratorType
+from types import FunctionType, GeneratorType
 from typing import Any
 
-from rrtf.judge import wire
-from rrtf.judge.errors import grown
+from rrtf.judge import coroutines, wire
+from rrtf.judge.errors import grown, tree
 from rrtf.judge.exchange import Classes, Inbox, Outbox
 from rrtf.judge.grafting import Views
 from rrtf.judge.stand_ins import make_carrier, make_class, make_object
 from rrtf.judge.wire import Unsendable
+
+CO_COROUTINE = 0x80  # of `inspect`, which takes long to load
 
 
 class Handles:
@@ -59,13 +61,14 @@ class Handles:
         if isinstance(value, Iterator) and not isinstance(value, type):
             return {"g": [[], self.place(value), type(value) is GeneratorType]}
         if isinstance(value, type):
-            kind: type = value
-            if getattr(builtins, kind.__name__, None) is kind:
-                return {"bi": kind.__name__}
-            if issubclass(kind, BaseException):
-                return {"e": [base.__name__ for base in kind.__mro__]}
+            own: type = value
+            if getattr(builtins, own.__name__, None) is own:
+                return {"bi": own.__name__}
+            if issubclass(own, BaseException):
+                return {"e": tree(own)}
         name = getattr(value, "__name__", type(value).__name__)
-        return {"h": [self.place(value), str(name)[:100], _sort(value), list(getattr(type(value), "__dataclass_fields__", ()))]}
+        kind = value if isinstance(value, type) else type(value)
+        return {"h": [self.place(value), str(name)[:100], _sort(value), list(getattr(kind, "__dataclass_fields__", ()))]}
 
     def carrier(self, name: str) -> type:
         """A class that the program lacks: its objects are here, the tests make new ones."""
@@ -85,6 +88,8 @@ class Handles:
             known = getattr(importlib.import_module(content[1]), content[2])
             self._lent[id(known)] = content[0]
             return known
+        if tag == "co":
+            return coroutines.lent(lambda: self._call_back(content, "await", (), {}))
         if tag == "it":
             return _Stream(lambda: self._call_back(content, "call", (), {}))
         if tag == "lo":
@@ -103,10 +108,11 @@ class Handles:
             self._lent[id(self._stand_ins[place])] = place
         return self._stand_ins[place]
 
-    def _function(self, number: int, name: str, doc: str) -> Any:
-        def function(*arguments: Any, **keywords: Any) -> Any:
+    def _function(self, number: int, name: str, doc: str, awaited: bool) -> Any:
+        def called(*arguments: Any, **keywords: Any) -> Any:
             return self._call_back(number, "call", arguments, keywords)
 
+        function: Any = coroutines.lent_function(called) if awaited else called
         function.__name__, function.__qualname__, function.__doc__ = name, name, doc
         self._lent[id(function)] = number
         self._objects.append(function)  # kept, so that no other object gets its id
@@ -148,8 +154,10 @@ def _sort(value: Any) -> str:
     kind = type(value)
     if isinstance(value, type):
         return "class"
-    if kind.__name__ == "coroutine" and kind.__module__ == "builtins":
+    if hasattr(kind, "__await__"):
         return "coroutine"
+    if kind is FunctionType and value.__code__.co_flags & CO_COROUTINE:
+        return "async function"
     if isinstance(getattr(kind, "__dataclass_fields__", None), dict):
         return "fields"
     return "function" if callable(value) else "object"

@@ -5,23 +5,28 @@ the class of an object defines. Never may it reach what lies behind a function, 
 """
 
 import builtins
+import importlib
+import inspect
 import re
 import sys
 import unittest
 from collections.abc import Callable, Iterator
-from types import BuiltinFunctionType, FunctionType
+from types import BuiltinFunctionType, CoroutineType, FunctionType
 from typing import Any
 
 from rrtf.judge import operations, wire
 from rrtf.judge.errors import Errors
 from rrtf.judge.exchange import TEXTUAL, Classes, Inbox, Outbox
 from rrtf.judge.grafting import graft
-from rrtf.judge.things import Iterated, Thing
+from rrtf.judge.iterated import Iterated
+from rrtf.judge.things import Thing
 from rrtf.judge.trusted import TESTS, Unsupported
 
 DEPTH = 1000  # questions inside questions, as deep as Python itself goes
+_OWN = {"get", "set", "del", "next", "isinstance", "issubclass", "subclass", "call", "signature", "step"}
+_OWN |= {"aiter", "anext", "aenter", "aexit"}
 # what an object's class may define for the program to use; asked for by these names, without underscores
-OPERATORS = frozenset(operations.TABLE) - {"get", "set", "del", "next", "run", "isinstance", "issubclass", "subclass", "call"}
+OPERATORS = frozenset(operations.TABLE) - _OWN
 OPERATORS |= {"call", "next"}
 
 _SCALARS = wire.PLAIN | {int}
@@ -36,6 +41,7 @@ class Lending:
         self._held: list[Any] = []
         self._places: dict[int, int] = {}
         self._open: set[int] = set()  # objects and classes, which have attributes; functions have none
+        self._tasks: dict[int, Any] = {}
         self._depth = 0
         self.refused: Unsupported | None = None  # a thread of the tests may have raised it
 
@@ -64,13 +70,16 @@ class Lending:
     def _other(self, value: Any) -> Any:
         if isinstance(value, (Iterator, wire.VIEWS)):
             return {"it": self._place(iter(value).__next__)}
+        if isinstance(value, CoroutineType):
+            return {"co": self._place(value)}
         if isinstance(value, re.Pattern):
             return {"re": [value.pattern, value.flags]}
         if callable(value):
             if _standard(value):
                 return {"fn": [self._place(value), value.__module__, value.__name__]}
             name, words = getattr(value, "__name__", None), getattr(value, "__doc__", None)
-            return {"cb": [self._place(value), str(name or "function"), str(words or "")]}
+            awaited = inspect.iscoroutinefunction(value)
+            return {"cb": [self._place(value), str(name or "function"), str(words or ""), awaited]}
         raise self._refuse(f"a {type(value).__name__}")
 
     def _class(self, kind: type) -> Any:
@@ -137,6 +146,8 @@ class Lending:
             if (isinstance(value, type) and _mocks(value)) or _standard(value):
                 raise TypeError("only the tests may call this")
             return value(*arguments, **keywords)
+        if operation == "await":
+            return self._awaited(value)
         if operation == "get":
             return self._attribute(place, *arguments)
         if operation == "set":
@@ -144,6 +155,20 @@ class Lending:
         if place not in self._open or operation not in OPERATORS:
             raise TypeError(f"{operation} of what the tests lent")
         return next(value) if operation == "next" else operations.TABLE[operation](value, *arguments, **keywords)
+
+    def _awaited(self, value: Any) -> list[Any]:
+        """A coroutine of the tests: [its value] if it is done. Their loop, if it runs, runs it beside the program's call."""
+        if type(value) is not CoroutineType:
+            raise TypeError("only what the tests have not awaited yet")
+        asyncio: Any = importlib.import_module("asyncio")  # only where there are coroutines: it takes long to load
+        if asyncio._get_running_loop() is None:
+            return [asyncio.run(value)]
+        if id(value) not in self._tasks:
+            self._tasks[id(value)] = asyncio.ensure_future(value)
+        task = self._tasks[id(value)]
+        if task.cancelled():
+            raise RuntimeError("CancelledError")
+        return [task.result()] if task.done() else []
 
     def _attribute(self, place: int, name: str) -> Any:
         value = self._opened(place, name)

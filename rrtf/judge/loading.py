@@ -3,6 +3,7 @@
 import re
 from typing import Any
 
+from rrtf.judge.errors import bare
 from rrtf.judge.run import Evidence, Gone, Run
 from rrtf.judge.zygote import UNCONFINED
 
@@ -48,6 +49,6 @@ def load(
 
 def _note(evidence: Evidence, names: list[str], text: str, line: int, number: int) -> None:
     """The exception that ended loading."""
-    evidence.raised = str(names[0])
+    evidence.raised = bare(str(names[0]))
     evidence.starved, evidence.full = "MemoryError" in names, number in _FULL
     evidence.detail = f"line {line}: {evidence.raised}: {text}"[:500]

@@ -7,12 +7,7 @@ from collections.abc import Callable
 from itertools import islice
 from typing import Any
 
-
-def _run(coroutine: Any) -> Any:
-    import asyncio  # only where a program has coroutines: it takes long to load
-
-    return asyncio.run(coroutine)
-
+from rrtf.judge import coroutines, signatures
 
 _SAME = (
     *("getitem", "setitem", "delitem", "contains", "eq", "lt", "le", "gt", "ge"),
@@ -31,7 +26,12 @@ TABLE: dict[str, Callable[..., Any]] = {
     "set": setattr,
     "del": delattr,
     "next": lambda target, count: list(islice(target, count)),
-    "run": _run,
+    "step": coroutines.step,
+    "aiter": lambda target: target.__aiter__(),
+    "anext": coroutines.following,
+    "aenter": coroutines.entered,
+    "aexit": coroutines.left,
+    "signature": signatures.described,
     "enter": lambda target: target.__enter__(),
     "exit": lambda target, error=None: target.__exit__(error and type(error), error, None),
     "isinstance": isinstance,

@@ -6,14 +6,16 @@ from collections import deque
 from typing import Any
 
 from rrtf.judge import wire
+from rrtf.judge.awaited import Awaited
 from rrtf.judge.errors import Errors
 from rrtf.judge.exchange import Classes, Inbox, Outbox
 from rrtf.judge.grafting import Views, graft
+from rrtf.judge.iterated import Generated, Iterated
 from rrtf.judge.lending import Lending
 from rrtf.judge.run import Gone, Run
 from rrtf.judge.surroundings import Surroundings
 from rrtf.judge.things import Function as Function
-from rrtf.judge.things import Generated, Iterated, Thing, make
+from rrtf.judge.things import Thing, make
 from rrtf.judge.wire import Unsendable, Violation
 
 _SCALARS = frozenset({int, float, str, bool, type(None), bytes, complex})
@@ -81,7 +83,8 @@ class Remote:
         request = {"op": operation, "a": packed, "k": named, "o": outbox.table(), "mutable": mutable}
         if put := self._views.changed():
             request["put"] = put
-        reply = self.run.ask(request | self._surroundings.changed(Outbox(self.lending.classes, self.lending.pack).pack))
+        request |= self._surroundings.changed(Outbox(self.lending.classes, self.lending.pack).pack)
+        reply = self.run.ask(request, again=operation == "step" and bool(arguments[1]))
         self._show(reply)
         result = self._received(reply, list(arguments), keywords, outbox.objects)
         if operation == "get" and isinstance(arguments[0], Thing):
@@ -131,7 +134,9 @@ class Remote:
         if tag == "h":
             handle, name, sort, fields = content
             if int(handle) not in self._things:
-                self._things[int(handle)] = make(self, int(handle), str(name), sort, fields)
+                place, words = int(handle), str(name)
+                waits = sort == "coroutine"
+                self._things[place] = Awaited(self, place, words) if waits else make(self, place, words, sort, fields)
             return self._things[int(handle)]
         if tag == "g":
             items, rest, generator = content

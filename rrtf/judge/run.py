@@ -66,14 +66,17 @@ class Run:
         for descriptor in (self._channel, self._out, self._err, self._control):
             self._poll.register(descriptor, select.POLLIN)
 
-    def ask(self, request: Any) -> Any:
-        """The reply to one request. Raises Gone when the process is over, or is ended because of what it did."""
-        self.send(wire.dumps(request))
+    def ask(self, request: Any, *, again: bool = False) -> Any:
+        """The reply to one request. Raises Gone when the process is over, or is ended because of what it did.
+
+        `again`: it goes on waiting for what the request before waited for, and so does the clock for idle time.
+        """
+        self.send(wire.dumps(request), again=again)
         return self.reply()
 
-    def send(self, body: bytes) -> None:
+    def send(self, body: bytes, *, again: bool = False) -> None:
         """One request, already packed. An answer that is there before its question ends the process."""
-        self._tick = None
+        self._tick = self._tick if again else None
         if self._inbox:
             raise self.stop("violation", "the program answered before it was asked")
         self._write(wire.framed(self._nonce, body, limit=1 << 30))

@@ -5,20 +5,19 @@ the tests: `==` against anything but another object of the candidate is False. O
 `is` means what it means in one process.
 """
 
-from collections import deque
-from collections.abc import Generator, Iterator
+import sys
+from collections.abc import Iterator
 from dataclasses import make_dataclass
 from opcode import opmap
-from types import GeneratorType
 from typing import Any
 
+from rrtf.judge import signatures
+from rrtf.judge.iterated import Iterated
 from rrtf.judge.trusted import TESTS, Unsupported
-from rrtf.judge.wire import Violation
 
-# items asked for at once where all are wanted; a loop asks for one at a time until it has had twice as many
-CHUNK = 256
 # names with underscores that reach the program; Python asks proxies for many others by itself
 _ASKED = frozenset({"__name__", "__qualname__", "__wrapped__", "__members__", "__version__"})
+_ASKED |= {"__defaults__", "__kwdefaults__", "__code__"}
 
 
 RAISE = opmap["RAISE_VARARGS"]
@@ -39,6 +38,11 @@ class Thing:
         if name.startswith("__") and name not in _ASKED:
             raise AttributeError(name)
         return self._rrtf_do("get", name)
+
+    @property
+    def __dict__(self) -> Any:  # type: ignore[override]
+        found = self._rrtf_do("get", "__dict__")
+        return {k: v for k, v in found.items() if not k.startswith("__")} if type(found) is dict else found
 
     @property
     def _rrtf_doc(self) -> Any:
@@ -76,6 +80,21 @@ class Thing:
 
     def __exit__(self, _: Any, error: Any, trace: Any) -> bool:
         hides = bool(self._rrtf_do("exit", *([error] if isinstance(error, Exception) else [])))
+        return hides and _raised_here(error)
+
+    def __aiter__(self) -> Any:
+        return self._rrtf_do("aiter")
+
+    async def __anext__(self) -> Any:
+        if more := await self._rrtf_do("anext"):
+            return more[0]
+        raise StopAsyncIteration
+
+    async def __aenter__(self) -> Any:
+        return await self._rrtf_do("aenter")
+
+    async def __aexit__(self, _: Any, error: Any, trace: Any) -> bool:
+        hides = bool(await self._rrtf_do("aexit", *([error] if isinstance(error, Exception) else [])))
         return hides and _raised_here(error)
 
     def __repr__(self) -> str:
@@ -127,6 +146,10 @@ for _name in ARITHMETIC:
 class Function(Thing):
     """A function, bound method or other callable of the candidate."""
 
+    @property
+    def __signature__(self) -> Any:
+        return signatures.made(self._rrtf_do("signature"))
+
     def __bool__(self) -> bool:
         return True
 
@@ -168,7 +191,14 @@ def _subclass(name: str, bases: tuple[Any, ...], members: dict[str, Any]) -> Any
     return remote.call("subclass", name, list(bases), kept)
 
 
-class Fields(Thing):
+class _Kind(type):
+    """The class of classes: calling one, as `dataclasses.replace` does, makes an object of the program like its first one."""
+
+    def __call__(cls, *arguments: Any, **keywords: Any) -> Any:
+        return cls._rrtf_first._rrtf_do("get", "__class__")(*arguments, **keywords)  # type: ignore[attr-defined]
+
+
+class Fields(Thing, metaclass=_Kind):
     """A dataclass of the candidate; equal to a dataclass of the tests that has its name and equal fields."""
 
     _rrtf_fields: tuple[str, ...]
@@ -182,100 +212,45 @@ class Fields(Thing):
     __hash__ = Thing.__hash__
 
 
-class Awaited(Thing):
-    """A coroutine of the candidate: awaiting it runs it to its end over there."""
+class AsyncFunction(Function):
+    """One that says it is a coroutine function."""
 
-    def send(self, _: Any) -> Any:
-        """What an event loop calls first; the program's process has a loop of its own."""
-        raise StopIteration(self._rrtf_do("run"))
+    @property
+    def _is_coroutine(self) -> Any:
+        return sys.modules["asyncio.coroutines"]._is_coroutine  # loaded where this is asked
 
-    def __await__(self) -> Generator[Any, Any, Any]:
-        return self._rrtf_do("run")
-        yield
-
-    def throw(self, error: BaseException, *_: Any) -> Any:
-        """As an event loop does when it ends."""
-        raise error
-
-    def close(self) -> None:
-        """As an event loop does at last."""
+    @property
+    def _is_coroutine_mark(self) -> Any:
+        return sys.modules["inspect"]._is_coroutine_mark  # of Python 3.12
 
 
-class Iterated:
-    """An iterator of the candidate. By declared rule it also equals the list (or tuple) of its items.
-
-    Items are asked for one by one, for the next one may take for ever and nobody want it; a long loop asks for a few at once.
-    `thing` is the iterator itself, where it can still be asked, for what it has beside items.
-    """
-
-    def __init__(self, items: list[Any], thing: Thing | None) -> None:
-        self._rrtf_thing = thing
-        self._items = deque(items)
-        self._taken = 0
-        self._whole = False
-
-    def __iter__(self) -> "Iterated":
-        return self
-
-    def __next__(self) -> Any:
-        if not self._items and self._rrtf_thing is not None:
-            more = self._rrtf_thing._rrtf_do("next", CHUNK if self._whole else 1 + self._taken // (2 * CHUNK))
-            if type(more) is not list:
-                raise Violation("an iterator's items must be a list")
-            self._items.extend(more)
-        if not self._items:
-            raise StopIteration
-        self._taken += 1
-        return self._items.popleft()
-
-    def __getattr__(self, name: str) -> Any:
-        if self._rrtf_thing is None or name.startswith("_"):
-            raise AttributeError(name)
-        return getattr(self._rrtf_thing, name)
-
-    def __length_hint__(self) -> int:
-        """Asked by list, tuple and sorted, which want all items: from here on they come in larger parts."""
-        self._whole = True
-        return len(self._items)
-
-    def __eq__(self, other: object) -> bool:
-        if self is other:
-            return True
-        kind: Any = type(other)
-        return kind in (list, tuple, set, frozenset) and bool(kind(self) == other)
-
-    __hash__ = object.__hash__
-
-    def rest(self) -> Any:
-        """What to pass to the program for it: the iterator itself, or the items that are still to come."""
-        return list(self) if self._items or self._rrtf_thing is None else self._rrtf_thing
-
-
-class Generated(Iterated):
-    """A generator of the candidate, which says so."""
-
-    __class__ = GeneratorType  # type: ignore[assignment]
-
-
-for _kind in (Thing, Function, Class, Fields, Awaited):
+for _kind in (Thing, Function, AsyncFunction, Class, Fields):
     _kind.__doc__ = Thing._rrtf_doc  # type: ignore[assignment]
 
 
-def make(remote: Any, handle: int, name: str, sort: str, fields: list[str]) -> Thing:
+def make(remote: Any, handle: int, name: str, sort: str, fields: list[str]) -> Any:
     """The proxy of an object that the program describes; its type has the name of the object's own."""
     if sort == "fields":
-        made: Thing = _named(remote, Fields, name)(remote, handle, name)
+        kind: Any = _named(remote, Fields, name, fields)
+        made: Any = object.__new__(kind)  # calling it makes an object of the program
+        Thing.__init__(made, remote, handle, name)
+        if not hasattr(kind, "_rrtf_first"):
+            kind._rrtf_first = made
         object.__setattr__(made, "_rrtf_fields", tuple(fields))
-        kind: Any = type(made)
-        if not hasattr(kind, "__dataclass_fields__"):  # what `asdict` and `fields` look at
-            kind.__dataclass_fields__ = make_dataclass(name, fields).__dataclass_fields__  # type: ignore[attr-defined]
         return made
-    sorts: dict[str, type[Thing]] = {"class": Class, "function": Function, "coroutine": Awaited}
-    return (sorts.get(sort) or _named(remote, Thing, name))(remote, handle, name)
+    if sort == "class" and fields:
+        return _named(remote, Class, "Class", fields)(remote, handle, name)
+    sorts: dict[str, type[Thing]] = {"class": Class, "function": Function, "async function": AsyncFunction}
+    return (sorts.get(sort) or _named(remote, Thing, name, []))(remote, handle, name)
 
 
-def _named(remote: Any, base: type[Thing], name: str) -> type[Thing]:
-    if (base, name) not in remote.kinds:
-        remote.kinds[base, name] = type(name, (base,), {"__doc__": Thing._rrtf_doc})
-    kind: type[Thing] = remote.kinds[base, name]
+def _named(remote: Any, base: type[Thing], name: str, fields: list[str]) -> type[Thing]:
+    """The proxies' class of that name, with what `asdict` and `fields` look at."""
+    place = (base, name, *fields)
+    if place not in remote.kinds:
+        members: dict[str, Any] = {"__doc__": Thing._rrtf_doc}
+        if fields:
+            members["__dataclass_fields__"] = make_dataclass(name, fields).__dataclass_fields__  # type: ignore[attr-defined]
+        remote.kinds[place] = _Kind(name, (base,), members) if base is Fields else type(name, (base,), members)
+    kind: type[Thing] = remote.kinds[place]
     return kind

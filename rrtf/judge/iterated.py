@@ -1,0 +1,66 @@
+"""What stands in the tests for the candidate's iterators and generators."""
+
+from collections import deque
+from types import GeneratorType
+from typing import Any
+
+from rrtf.judge.wire import Violation
+
+# items asked for at once where all are wanted; a loop asks for one at a time until it has had twice as many
+CHUNK = 256
+
+
+class Iterated:
+    """An iterator of the candidate. By declared rule it also equals the list (or tuple) of its items.
+
+    Items are asked for one by one, for the next one may take for ever and nobody want it; a long loop asks for a few at once.
+    `thing` is the iterator itself, where it can still be asked, for what it has beside items.
+    """
+
+    def __init__(self, items: list[Any], thing: Any) -> None:
+        self._rrtf_thing = thing
+        self._items = deque(items)
+        self._taken = 0
+        self._whole = False
+
+    def __iter__(self) -> "Iterated":
+        return self
+
+    def __next__(self) -> Any:
+        if not self._items and self._rrtf_thing is not None:
+            more = self._rrtf_thing._rrtf_do("next", CHUNK if self._whole else 1 + self._taken // (2 * CHUNK))
+            if type(more) is not list:
+                raise Violation("an iterator's items must be a list")
+            self._items.extend(more)
+        if not self._items:
+            raise StopIteration
+        self._taken += 1
+        return self._items.popleft()
+
+    def __getattr__(self, name: str) -> Any:
+        if self._rrtf_thing is None or name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(self._rrtf_thing, name)
+
+    def __length_hint__(self) -> int:
+        """Asked by list, tuple and sorted, which want all items: from here on they come in larger parts."""
+        self._whole = True
+        return len(self._items)
+
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        kind: Any = type(other)
+        return kind in (list, tuple, set, frozenset) and bool(kind(self) == other)
+
+    __hash__ = object.__hash__
+
+    def rest(self) -> Any:
+        """What to pass to the program for it: the iterator itself, or the items that are still to come."""
+        return list(self) if self._items or self._rrtf_thing is None else self._rrtf_thing
+
+
+class Generated(Iterated):
+    """A generator of the candidate, which says so."""
+
+    __class__ = GeneratorType  # type: ignore[assignment]
