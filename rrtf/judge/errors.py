@@ -130,8 +130,9 @@ def _made(kind: type[BaseException], packed: Any, text: str) -> BaseException:
     except Exception:  # noqa: S110 - a forged or unusual one arrives by its text
         pass
     try:
-        # some of the standard library want more arguments than their text
-        return kind.__new__(kind, text) if _standard(_label(kind)) is kind else kind(text)
+        if issubclass(kind, _Lent) or _standard(_label(kind)) is kind:  # some want more arguments than their text
+            return kind.__new__(kind, text)
+        return kind(text)
     except TypeError:  # UnicodeDecodeError and the like want more arguments
         return RuntimeError(f"{kind.__name__}: {text}")
 

@@ -14,6 +14,7 @@ from typing import Any
 from rrtf.judge import signatures
 from rrtf.judge.iterated import Iterated
 from rrtf.judge.trusted import TESTS, Unsupported
+from rrtf.judge.wire import Violation
 
 # names with underscores that reach the program; Python asks proxies for many others by itself
 _ASKED = frozenset({"__name__", "__qualname__", "__wrapped__", "__members__", "__version__"})
@@ -79,8 +80,7 @@ class Thing:
         return self._rrtf_do("enter")
 
     def __exit__(self, _: Any, error: Any, trace: Any) -> bool:
-        hides = bool(self._rrtf_do("exit", *([error] if isinstance(error, Exception) else [])))
-        return hides and _raised_here(error)
+        return _hides(self._rrtf_do("exit", *([error] if isinstance(error, Exception) else [])), error)
 
     def __aiter__(self) -> Any:
         return self._rrtf_do("aiter")
@@ -94,11 +94,14 @@ class Thing:
         return await self._rrtf_do("aenter")
 
     async def __aexit__(self, _: Any, error: Any, trace: Any) -> bool:
-        hides = bool(await self._rrtf_do("aexit", *([error] if isinstance(error, Exception) else [])))
-        return hides and _raised_here(error)
+        return _hides(await self._rrtf_do("aexit", *([error] if isinstance(error, Exception) else [])), error)
 
     def __repr__(self) -> str:
         return str(self._rrtf_do("repr"))
+
+
+def _hides(says: Any, error: Any) -> bool:
+    return bool(says) and _raised_here(error)
 
 
 def _raised_here(error: Any) -> bool:
@@ -247,6 +250,8 @@ def make(remote: Any, handle: int, name: str, sort: str, fields: list[str]) -> A
 def _named(remote: Any, base: type[Thing], name: str, fields: list[str]) -> type[Thing]:
     """The proxies' class of that name, with what `asdict` and `fields` look at."""
     place = (base, name, *fields)
+    if any(field.startswith(("__", "_rrtf")) for field in fields):  # the proxies' own
+        raise Violation("fields that no dataclass has")
     if place not in remote.kinds:
         members: dict[str, Any] = {"__doc__": Thing._rrtf_doc}
         if fields:

@@ -229,8 +229,19 @@ LENT = (
     ),
     Defence(
         "a context manager of the program hides no failure",
-        (("things.py", "return hides and _raised_here(error)", "return hides"),),
+        (("things.py", "return bool(says) and _raised_here(error)", "return bool(says)"),),
         ("63-t-exit-hides",),
+    ),
+    Defence(
+        "exceptions that steer tests never arrive as themselves",
+        (("errors.py", '"argparse", "asyncio",', '"unittest", "argparse", "asyncio",'),),
+        ("63-h-skip-rest",),
+    ),
+    Defence(
+        "no field of a dataclass in place of what a proxy is made of",
+        (("things.py", 'if any(field.startswith(("__", "_rrtf")) for field in fields):', "if False:"),),
+        ("63-h-dcfields2",),
+        breaks=True,
     ),
     Defence(
         "what can't be sent of an object is the asker's error",

@@ -171,7 +171,9 @@ def test_a_poisoned_worker_judges_the_next_program_fairly() -> None:
     poison = [
         case
         for case in CASES
-        if case.family in ("33", "34", "54", "55") or case.id in ("63-eq-patch", "63-small-int", "63-inputs-thing")
+        if case.family in ("33", "34", "54", "55")
+        or case.id.startswith("63-next-")
+        or case.id in ("63-eq-patch", "63-small-int", "63-inputs-thing")
     ]
     honest = [case for case in CASES if case.id in ("l-helpers", "t-inputs-checker")]
     order = [case for bad in poison for case in (bad, *honest)]
