@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
-from rrtf.errors import UserError
+from rrtf.errors import ConfigurationError, UserError
 from rrtf.evaluation.benchmarks import BenchmarkResult, by_task, require_complete, score
 from rrtf.evaluation.samples import read_samples
 from rrtf.judge.engine import Job, judge
@@ -33,6 +33,8 @@ def problems_of(name: str, *, split: str = "", limit: int = 0) -> list[Problem]:
         chosen = ProblemSet(name=name, source=Source.builtin, split=split, limit=limit)
     else:
         chosen = ProblemSet(name=Path(name).stem, source=Source.file, path=name, split=split, limit=limit)
+    if mistakes := chosen.mistakes():
+        raise ConfigurationError(mistakes)
     return list(load(chosen))
 
 
@@ -59,12 +61,12 @@ def samples(arguments: argparse.Namespace, console: Console) -> None:
     answers = {task: list(rows) for task, rows in groupby(sorted(candidates, key=_task), key=_task)}
     require_complete(label, problems, answers, ks=arguments.k)
     judged = judged_samples(problems, candidates, settings=settings, console=console)
+    result = score(label, problems, by_task(r.verdict for r in judged), model=name, protocol="recorded", ks=arguments.k)
+    show(result, console)
     if arguments.out:
         write_records(arguments.out, judged)
     if arguments.page:
         write_page(arguments.page, {arguments.problems: Section(problems, judged)}, title=f"{name} on {arguments.problems}")
-    result = score(label, problems, by_task(r.verdict for r in judged), model=name, protocol="recorded", ks=arguments.k)
-    show(result, console)
 
 
 def _task(candidate: Candidate) -> str:
@@ -76,6 +78,9 @@ def show(result: BenchmarkResult, console: Console) -> None:
     console.print(score_table([*result.scores, *(score for group in result.groups.values() for score in group)]))
     for line in power_lines(result.scores):
         console.print(f"  {escape(line)}")
+    fewest, most = (number(problem.samples for problem in result.problems) for number in (min, max))
+    if fewest < most:
+        console.print(f"  the problems have {fewest} to {most} samples each; every problem counts the same")
 
 
 def compare(arguments: argparse.Namespace, console: Console) -> None:
@@ -136,6 +141,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments.run(arguments, Console(highlight=False))
     except UserError as error:
         print(f"rrtf-evaluate: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"rrtf-evaluate: {error.filename2 or error.filename}: {error.strerror}", file=sys.stderr)
         return 2
     return 0
 

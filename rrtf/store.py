@@ -5,6 +5,7 @@ kind of file, an append-only map from keys to rows that several processes share 
 line is half written, and is cut off by whoever opens the log or writes to it next.
 """
 
+import codecs
 import contextlib
 import fcntl
 import gzip
@@ -39,31 +40,48 @@ def file_digest(path: Path) -> str:
 
 
 def read_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(line number, object) for each line of a .jsonl or .jsonl.gz file, read as it is asked for.
+    """(line number, object) for each entry of `read_entries`. Raises DataError also for one that is no object."""
+    for line, row in read_entries(path):
+        if not isinstance(row, dict):
+            raise DataError(path, line, f"expected an object, found {type(row).__name__}")
+        yield line, row
 
-    Raises MissingDataError for a file that is not there, DataError for a line that is not a JSON object.
+
+def read_entries(path: Path) -> Iterator[tuple[int, Any]]:
+    """(line number, value) for each line of a file of JSON lines, read as it is asked for; (number, value) for each entry of
+    a file that is one JSON list. Both may be gzipped; what a file is its first bytes tell, not its name.
+
+    Raises MissingDataError for a file that is not there, DataError for what is not JSON.
     """
     if not path.is_file():
-        raise MissingDataError(f"{path}: no such file")
-    opener: Any = gzip.open if path.suffix == ".gz" else open
+        raise MissingDataError(f"{path}: {'a folder, not a file' if path.is_dir() else 'no such file'}")
     line = 0
-    with opener(path, "rb") as file:
+    with path.open("rb") as raw, _unpacked(raw) as file:
         try:
+            listed = file.read(64).removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"[")
+            file.seek(0)
+            if listed:
+                yield from enumerate(_json(path, 0, file.read()), start=1)
+                return
             for line, text in enumerate(file, start=1):
                 if text.strip():
-                    yield line, _object(path, line, text)
+                    yield line, _json(path, line, text)
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise DataError(path, line + 1, f"truncated or damaged gzip file ({error})") from None
 
 
-def _object(path: Path, line: int, text: bytes) -> dict[str, Any]:
+def _unpacked(raw: IO[bytes]) -> Any:
+    packed = raw.read(2) == b"\x1f\x8b"
+    raw.seek(0)
+    return gzip.open(raw) if packed else raw
+
+
+def _json(path: Path, line: int, text: bytes) -> Any:
     try:
-        row = json.loads(text)
+        return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise DataError(path, line, f"not JSON: {error}") from None
-    if not isinstance(row, dict):
-        raise DataError(path, line, f"expected an object, found {type(row).__name__}")
-    return row
+        place = line or getattr(error, "lineno", 1)
+        raise DataError(path, place, f"not JSON: {error} (one object a line is expected, or one list)") from None
 
 
 def read_records(kind: type[Record], path: Path) -> Iterator[Record]:

@@ -103,12 +103,27 @@ def test_our_own_files_come_back_as_they_were(tmp_path):
         ({"completion": "x"}, r"samples.jsonl:2: names no task"),
         ({"task_id": "set/1", "completion": 5}, r"samples.jsonl:2: an answer must be a text, not 5"),
         ({"candidate": {"task_id": 3}}, r"samples.jsonl:2: task_id must be str"),
+        ({"task_id": "set_1", "completion": ""}, r"samples.jsonl:2: task 'set_1' is not one of the 4 problems \(set/0, …\)"),
     ],
 )
 def test_a_bad_row_is_named_by_its_line(row, said, tmp_path):
     path = written(tmp_path / "samples.jsonl", [{"task_id": "set/0", "completion": ""}, row])
     with pytest.raises(DataError, match=said):
         read_samples(path, with_prompts())
+
+
+def test_one_answer_under_two_filters_is_not_two_answers(tmp_path):
+    rows = [FORMS["lm-eval"](0) | {"filter": name} for name in ("none", "strict")]
+    with pytest.raises(DataError, match=r"once a filter, \['none', 'strict'\]: keep the lines of one"):
+        read_samples(written(tmp_path / "samples.jsonl", rows), with_prompts())
+
+
+def test_an_answer_may_lie_deep_in_lists(tmp_path):
+    deep = "x"
+    for _ in range(900):
+        deep = [deep]
+    (row,) = read_samples(written(tmp_path / "samples.jsonl", [{"task_id": "set/0", "solution": deep}]), with_prompts())
+    assert row.program == "x"
 
 
 def test_a_missing_file_is_missing_data(tmp_path):
@@ -153,6 +168,25 @@ def test_what_cannot_be_scored_is_said_before_judging(files, capsys):
     assert "no such file" in capsys.readouterr().err
     assert main(["samples", f"{files}/problems.jsonl", f"{files}/good.jsonl", "--time-limit", "-1"]) == 2
     assert "time_limit" in capsys.readouterr().err
+    assert main(["samples", f"{files}/problems.jsonl", f"{files}/good.jsonl", "--limit", "-1"]) == 2
+    assert "limit: -1" in capsys.readouterr().err
+    assert main(["compare", f"{files}/good.jsonl", f"{files}/good.jsonl"]) == 2
+    assert f"rrtf-evaluate samples PROBLEMS {files}/good.jsonl --out" in capsys.readouterr().err
+
+
+def test_the_score_is_told_also_where_it_cannot_be_written(files, capsys):
+    for option in ("--out", "--page"):
+        assert main(["samples", f"{files}/problems.jsonl", f"{files}/good.jsonl", option, str(files)]) == 2
+        said = capsys.readouterr()
+        assert "100.0 [88.6, 100.0]  30" in said.out
+        assert "directory" in said.err and "Traceback" not in said.err
+
+
+def test_problems_with_more_samples_than_others_are_told(files, capsys):
+    rows = [json.loads(line) for line in (files / "good.jsonl").read_text().splitlines()]
+    written(files / "more.jsonl", [*rows, *rows[:2]])
+    assert main(["samples", f"{files}/problems.jsonl", f"{files}/more.jsonl"]) == 0
+    assert "the problems have 1 to 2 samples each" in capsys.readouterr().out
 
 
 def test_run_rows_are_compared_benchmark_by_benchmark(tmp_path, capsys):

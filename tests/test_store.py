@@ -55,6 +55,34 @@ def test_a_malformed_line_is_named(tmp_path: Path, line: bytes, said: str) -> No
         list(read_rows(path))
 
 
+def test_a_list_is_read_like_lines_whatever_the_file_is_called(tmp_path: Path) -> None:
+    rows = [{"n": 1}, {"n": 2}]
+    whole, lines = json.dumps(rows, indent=1).encode(), "".join(map(dump, rows)).encode()
+    forms = {"a.jsonl": whole, "b.json": lines, "c.json.gz": gzip.compress(whole), "d.json": b"\xef\xbb\xbf" + whole}
+    forms |= {"unpacked.jsonl.gz": lines, "packed.jsonl": gzip.compress(lines)}
+    for name, content in forms.items():
+        (tmp_path / name).write_bytes(content)
+        assert list(read_rows(tmp_path / name)) == [(1, rows[0]), (2, rows[1])]
+    (tmp_path / "dos.jsonl").write_bytes(b"\xef\xbb\xbf" + lines.replace(b"\n", b"\r\n\r\n"))
+    assert [row for _, row in read_rows(tmp_path / "dos.jsonl")] == rows
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b'[{"n": 1},\n3]', ":2: expected an object, found int"),
+        (b'[{"n": 1},\n{"n":', ":2: not JSON"),
+        (b'{\n "n": 1\n}', r":1: not JSON: .*one object a line is expected, or one list"),
+    ],
+)
+def test_a_broken_list_is_named_with_the_place(tmp_path: Path, content: bytes, said: str) -> None:
+    (tmp_path / "rows.json").write_bytes(content)
+    with pytest.raises(DataError, match=rf"rows\.json{said}"):
+        list(read_rows(tmp_path / "rows.json"))
+    with pytest.raises(MissingDataError, match="a folder, not a file"):
+        list(read_rows(tmp_path))
+
+
 def test_a_truncated_gzip_file_and_a_missing_file_are_said(tmp_path: Path) -> None:
     whole = gzip.compress(b"".join(dump({"n": n}).encode() for n in range(5000)))
     (tmp_path / "cut.jsonl.gz").write_bytes(whole[: len(whole) // 2])

