@@ -28,12 +28,12 @@ from rrtf.judge.settings import Judge
 from rrtf.problems.calls import read_calls, varied
 from rrtf.problems.data_settings import Decontaminate, Evolve, TestVotes
 from rrtf.problems.decontaminate import count_evidence, overlaps
-from rrtf.problems.evolve_filters import Rewriting, failure, words
+from rrtf.problems.evolve_filters import Rewriting, failure
 from rrtf.problems.formats import read_problems
-from rrtf.problems.instructions import read_instructions
 from rrtf.problems.load import load
 from rrtf.problems.settings import ProblemSet
 from rrtf.problems.test_votes import independent, vote
+from rrtf.problems.wording import words
 from rrtf.records import Outcome, Problem, TestKind, Tests, Verdict
 from rrtf.store import write_records
 
@@ -201,8 +201,8 @@ def _alarms(name: str, training: Sequence[Problem], to: str, benchmark: Sequence
 
 def filters(arguments: argparse.Namespace) -> list[Row]:
     folder = arguments.data / "evolinstruct"
-    before = list(read_instructions(folder / "converted_alpaca_2k.json.gz"))
-    after = list(read_instructions(folder / "evol-codealpaca-2k-1.json.gz"))
+    names = ("converted_alpaca_2k.json.gz", "evol-codealpaca-2k-1.json.gz")
+    before, after = (list(read_problems(folder / name, untested=True)) for name in names)
     pairs = [Rewriting(task.text, one.text, "misdirection", "stop") for task, one in aligned(before, after)]
     made = {
         "real rewritings": pairs,

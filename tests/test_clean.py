@@ -1,5 +1,6 @@
 """Each rule drops what it is named for and nothing of the published sets; the report adds up."""
 
+import json
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -10,10 +11,11 @@ from rrtf.errors import DataError, MissingDataError
 from rrtf.problems.clean import RULES, clean
 from rrtf.problems.data_settings import Clean
 from rrtf.problems.dropped import report_rows
+from rrtf.problems.duplicates import remove_duplicates
 from rrtf.problems.formats import read_problems
-from rrtf.problems.instructions import code_of, read_instructions
+from rrtf.problems.instructions import code_of
 from rrtf.problems.load import load
-from rrtf.problems.settings import ProblemSet
+from rrtf.problems.settings import Format, ProblemSet
 from rrtf.records import Problem, TestKind, Tests
 
 GOOD = Problem(
@@ -71,7 +73,7 @@ def test_published_sets_pass_whole(shared: Path) -> None:
 
 
 def test_real_instruction_data_is_cut_as_the_papers_was(shared: Path) -> None:
-    problems = list(islice(read_instructions(shared / "evolinstruct/converted_alpaca_2k.json.gz"), 300))
+    problems = list(islice(read_problems(shared / "evolinstruct/converted_alpaca_2k.json.gz", untested=True), 300))
     result = clean(problems, Clean())
     assert len(result.kept) + len(result.dropped) == len(problems)
     assert result.hits["other_language"] > 50
@@ -96,22 +98,35 @@ def test_rules_that_do_not_exist_and_values_out_of_range_are_named() -> None:
     assert Clean().mistakes() == []
 
 
+def instructions(path: Path) -> list[Problem]:
+    return list(read_problems(path, Format.instructions, untested=True))
+
+
 def test_instruction_rows_of_every_form_are_read(tmp_path: Path) -> None:
     rows = '[{"instruction": "Add.", "input": "1 2", "output": "```python\\ndef f(): pass\\n```"}]'
     (tmp_path / "a.json").write_text(rows)
     (tmp_path / "b.jsonl").write_text('{"prompt": "Add.", "completion": "x = 1"}\n')
-    (one,) = read_instructions(tmp_path / "a.json")
-    assert (one.text, one.reference, one.task_id) == ("Add.\n1 2", "def f(): pass", "a/1")
-    (other,) = read_instructions(tmp_path / "b.jsonl", origin="mine", licence="mit")
-    assert (other.text, other.reference, other.task_id, other.licence) == ("Add.", "x = 1", "mine/1", "mit")
+    (one,) = instructions(tmp_path / "a.json")
+    assert (one.text, one.reference) == ("Add.\n1 2", "def f(): pass")
+    (other,) = instructions(tmp_path / "b.jsonl")
+    assert (other.text, other.reference) == ("Add.", "x = 1")
+
+
+def test_one_instruction_for_several_inputs_is_several_tasks_and_a_repeat_is_left_to_clean(tmp_path: Path) -> None:
+    """CodeAlpaca says "Fix the bug." of many programs, and some rows twice."""
+    rows = [{"instruction": "Fix it.", "input": given, "output": "x = 1"} for given in ("a", "b", "b", "")]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    problems = instructions(tmp_path / "a.jsonl")
+    assert len({one.task_id for one in problems}) == 4
+    assert [one.rule for one in remove_duplicates(problems, Clean()).dropped] == ["same_text"]
 
 
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
-        ("a.json", '{"a": 1}', "expected a list"),
+        ("a.json", '{"a": 1}', "a.json:1: no instruction"),
         ("a.json", "[1]", "expected an object"),
-        ("a.json", "[{", "not a JSON list"),
+        ("a.json", "[{", "not JSON"),
         ("a.jsonl", '{"output": "x"}', "a.jsonl:1: no instruction"),
         ("a.jsonl", '{"instruction": "Add.", "output": 3}', "output must be text"),
         ("a.jsonl", '{"instruction": "Add.", "output": "x"}\n{"instr', "a.jsonl:2"),
@@ -120,12 +135,12 @@ def test_instruction_rows_of_every_form_are_read(tmp_path: Path) -> None:
 def test_broken_instruction_files_are_named_with_their_line(tmp_path: Path, name: str, content: str, words: str) -> None:
     (tmp_path / name).write_text(content)
     with pytest.raises(DataError, match=words):
-        list(read_instructions(tmp_path / name))
+        instructions(tmp_path / name)
 
 
 def test_a_missing_instruction_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(MissingDataError, match=r"none\.json"):
-        list(read_instructions(tmp_path / "none.json"))
+        instructions(tmp_path / "none.json")
 
 
 def test_code_is_taken_out_of_prose() -> None:

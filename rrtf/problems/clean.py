@@ -13,6 +13,7 @@ from rrtf.problems.data_settings import Clean
 from rrtf.problems.dropped import Dropped
 from rrtf.problems.formats import has_tests
 from rrtf.problems.tree import functions, parse
+from rrtf.problems.wording import wording, words
 from rrtf.records import Problem, TestKind
 
 Rule = Callable[[Problem, Clean], str]
@@ -42,41 +43,33 @@ def clean(problems: Iterable[Problem], settings: Clean) -> Cleaned:
 
 
 def _dropped(problem: Problem, rule: str, detail: str) -> Dropped:
-    return Dropped(task_id=problem.task_id, step="clean", rule=rule, detail=detail, text=problem.text or problem.prompt)
-
-
-def _words(text: str) -> list[str]:
-    return re.findall(r"[^\W_]+", text)
-
-
-def _wording(problem: Problem) -> str:
-    return problem.text or problem.prompt
+    return Dropped(task_id=problem.task_id, step="clean", rule=rule, detail=detail, text=wording(problem))
 
 
 def _short_text(problem: Problem, settings: Clean) -> str:
-    count = len(_words(_wording(problem)))
+    count = len(words(wording(problem)))
     return f"{count} words" if count < settings.least_words else ""
 
 
 def _long_text(problem: Problem, settings: Clean) -> str:
-    count = len(_words(_wording(problem)))
+    count = len(words(wording(problem)))
     return f"{count} words" if count > settings.most_words else ""
 
 
 def _not_latin(problem: Problem, settings: Clean) -> str:
-    letters = [letter for letter in _wording(problem) if letter.isalpha()]
+    letters = [letter for letter in wording(problem) if letter.isalpha()]
     foreign = sum(ord(letter) > 0x24F for letter in letters)
     return f"{foreign} of {len(letters)} letters" if foreign > settings.most_foreign * len(letters) else ""
 
 
 def _garbled(problem: Problem, settings: Clean) -> str:
-    found = re.search("[\x00-\x08\x0e-\x1f\x7f\ufffd\ud800-\udfff]|â€|Ã©", _wording(problem) + problem.reference)
+    found = re.search("[\x00-\x08\x0e-\x1f\x7f\ufffd\ud800-\udfff]|â€|Ã©", wording(problem) + problem.reference)
     return repr(found[0]) if found else ""
 
 
 def _repetitive(problem: Problem, settings: Clean) -> str:
     """zlib's ratio on more than 200 characters: prose gives 0.4 to 0.7, a loop that never stopped far below 0.2."""
-    for text in (_wording(problem), problem.reference):
+    for text in (wording(problem), problem.reference):
         coded = text.encode(errors="replace")
         if len(coded) > 200 and (ratio := len(zlib.compress(coded)) / len(coded)) < settings.least_information:
             return f"compresses to {ratio:.2f}"
@@ -87,7 +80,7 @@ def _matching(pattern: str) -> Rule:
     compiled = re.compile(pattern, flags=re.IGNORECASE)
 
     def rule(problem: Problem, settings: Clean) -> str:
-        found = compiled.search(_wording(problem))
+        found = compiled.search(wording(problem))
         return repr(found[0]) if found else ""
 
     return rule
@@ -95,7 +88,7 @@ def _matching(pattern: str) -> Rule:
 
 def _other_language(problem: Problem, settings: Clean) -> str:
     """The text names another language and never Python, and the solution, if there is one, is no Python function."""
-    text = _wording(problem)
+    text = wording(problem)
     named = re.search(_LANGUAGES, text)
     if not named or re.search(r"\bpython\b", text, flags=re.IGNORECASE):
         return ""

@@ -18,6 +18,7 @@ from rrtf.problems.data_settings import Decontaminate
 from rrtf.problems.dropped import Dropped
 from rrtf.problems.pairs import Pair, pairs
 from rrtf.problems.tree import Function, Labels, binds, functions, parse, program_labels, shingles
+from rrtf.problems.wording import wording, words
 from rrtf.records import Problem
 
 
@@ -91,7 +92,7 @@ def decontaminate(
             step="decontaminate",
             rule=seen[0].benchmark,
             detail="; ".join(f"{one.evidence.value} of {one.benchmark_id} {one.score:.0%}" for one in seen),
-            text=problem.text or problem.prompt,
+            text=wording(problem),
         )
         for problem in problems
         if (seen := evidence.get(problem.task_id))
@@ -152,17 +153,17 @@ class _TextFinder:
     def find(self, problem: Problem) -> Iterator[_Found]:
         grams = _grams(problem, self._settings.ngram)
         own = self._index.weight(grams)
-        words = _words(problem)
+        own_words = _words(problem)
         for position, shared in self._index.shared(grams).items():
             if len(shared) < self._settings.text_grams:
                 continue
             score = self._index.weight(shared) / min(own, self._index.weights[position])
-            if score >= self._settings.text and self._told(words, position) >= self._settings.words:
+            if score >= self._settings.text and self._told(own_words, position) >= self._settings.words:
                 yield _Found(position, score, " … ".join(" ".join(gram) for gram in shared[:: self._settings.ngram])[:200])
 
-    def _told(self, words: frozenset[tuple[str, ...]], position: int) -> float:
-        least = min(self._words.weight(words), self._words.weights[position])
-        return self._words.weight(words & self._held[position]) / least if least else 1.0
+    def _told(self, own: frozenset[tuple[str, ...]], position: int) -> float:
+        least = min(self._words.weight(own), self._words.weights[position])
+        return self._words.weight(own & self._held[position]) / least if least else 1.0
 
 
 class _TreeFinder:
@@ -235,8 +236,8 @@ def _grams(problem: Problem, size: int) -> frozenset[tuple[str, ...]]:
     """Word n-grams of the wording: the text, and the docstring of the prompt where the text does not hold it."""
     grams: set[tuple[str, ...]] = set()
     for text in (problem.text, *_docstrings(problem.prompt)):
-        words = re.findall(r"[^\W_]+", _without_code(text).lower())
-        grams |= {tuple(words[i : i + size]) for i in range(len(words) - size + 1)}
+        told = words(_without_code(text))
+        grams |= {tuple(told[i : i + size]) for i in range(len(told) - size + 1)}
     return frozenset(grams)
 
 

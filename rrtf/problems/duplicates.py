@@ -1,6 +1,5 @@
 """Near duplicates: texts that are mostly the same words (MinHash, datasketch), solutions that are the same tree."""
 
-import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -9,6 +8,7 @@ from datasketch import MinHash, MinHashLSH
 from rrtf.problems.data_settings import Clean
 from rrtf.problems.dropped import Dropped
 from rrtf.problems.tree import program_labels
+from rrtf.problems.wording import wording, words
 from rrtf.records import Problem
 
 _GRAM = 3  # words; ours: single words would call two tasks on "a list of integers" the same
@@ -59,14 +59,14 @@ class _Texts:
 
     def earlier(self, problem: Problem) -> tuple[str, str] | None:
         """(rule, task_id) of the kept problem that this one repeats."""
-        words = _words(problem)
-        if not words:
+        own = words(wording(problem))
+        if not own:
             return None
-        if (same := self._equal.get(" ".join(words))) is not None:
+        if (same := self._equal.get(" ".join(own))) is not None:
             return "same_text", same
         if not self._threshold:
             return None
-        grams = _grams(words)
+        grams = _grams(own)
         for candidate in sorted(self._near.query(self._hash(problem, grams))):
             other = self._grams[candidate]
             if self._seeds[candidate] != _seed(problem) and len(grams & other) >= self._threshold * len(grams | other):
@@ -75,12 +75,12 @@ class _Texts:
 
     def add(self, problem: Problem) -> None:
         """Keep a problem that `earlier` found nothing for."""
-        words = _words(problem)
-        if not words:
+        own = words(wording(problem))
+        if not own:
             return
-        self._equal[" ".join(words)] = problem.task_id
+        self._equal[" ".join(own)] = problem.task_id
         if self._threshold and problem.task_id not in self._grams:
-            grams = _grams(words)
+            grams = _grams(own)
             self._near.insert(problem.task_id, self._hash(problem, grams))
             self._grams[problem.task_id] = grams
             self._seeds[problem.task_id] = _seed(problem)
@@ -120,9 +120,5 @@ def _seed(problem: Problem) -> str:
     return problem.task_id.partition("~")[0] if problem.parent else problem.task_id
 
 
-def _words(problem: Problem) -> list[str]:
-    return re.findall(r"[^\W_]+", (problem.text or problem.prompt).lower())
-
-
-def _grams(words: list[str]) -> frozenset[str]:
-    return frozenset(" ".join(words[i : i + _GRAM]) for i in range(max(1, len(words) - _GRAM + 1)))
+def _grams(own: list[str]) -> frozenset[str]:
+    return frozenset(" ".join(own[i : i + _GRAM]) for i in range(max(1, len(own) - _GRAM + 1)))

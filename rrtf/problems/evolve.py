@@ -6,15 +6,15 @@ tests. Which method falls to which task, and so each prompt, depends on ids and 
 by the sample stage, so a run that was killed asks for nothing twice.
 """
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from rrtf.problems.data_settings import Evolve
 from rrtf.problems.dropped import Dropped
-from rrtf.problems.evolve_filters import Rewriting, failure, words
+from rrtf.problems.evolve_filters import Rewriting, failure
 from rrtf.problems.evolve_prompts import choose, request, rewritten
 from rrtf.problems.formats import ENTRY_POINT
+from rrtf.problems.wording import words
 from rrtf.records import Candidate, Problem, TestKind, Tests
 
 # asks a writer: one problem is one message (profile style `verbatim`), one candidate is its answer, matched by task_id
@@ -125,21 +125,6 @@ def _child(answer: _Answer, text: str) -> Problem:
         origin=f"evolved {parent.origin.removeprefix('evolved ')}".strip(),
         parent=parent.task_id,
     )
-
-
-def lineage(problem: Problem, problems: Iterable[Problem]) -> list[Problem]:
-    """From the seed to `problem`, as far as the ancestors are among `problems`."""
-    known = {one.task_id: one for one in problems}
-    line = [problem]
-    while (parent := known.get(line[-1].parent)) is not None:
-        line.append(parent)
-    return line[::-1]
-
-
-def methods_used(problems: Iterable[Problem]) -> Counter[str]:
-    """How many of `problems` each method made, read from their ids."""
-    last = (problem.task_id.rpartition("~")[2].lstrip("0123456789") for problem in problems if problem.parent)
-    return Counter(last)
 
 
 def _batches(positions: range, settings: Evolve) -> Iterator[range]:

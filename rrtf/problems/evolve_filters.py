@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from rrtf.problems.data_settings import Evolve
 from rrtf.problems.tree import functions, parse
+from rrtf.problems.wording import words
 
 
 class Rewriting(NamedTuple):
@@ -31,11 +32,6 @@ def failure(rewriting: Rewriting, settings: Evolve) -> tuple[str, str]:
         if settings.rules[name] and (detail := rule(rewriting, settings)):
             return name, detail
     return "", ""
-
-
-def words(text: str) -> list[str]:
-    """Lower-case words and numbers."""
-    return re.findall(r"[^\W_]+", text.lower())
 
 
 def _empty(rewriting: Rewriting, settings: Evolve) -> str:

@@ -14,7 +14,7 @@ from rrtf.problems.format_humaneval import humaneval, multipl_e
 from rrtf.problems.format_leetcode import leetcode
 from rrtf.problems.format_mbpp import mbpp, mbpp_plus
 from rrtf.problems.format_pytest import pytest_style
-from rrtf.problems.instructions import instruction, list_rows
+from rrtf.problems.instructions import instruction
 from rrtf.problems.settings import Format
 from rrtf.records import Problem, TestKind, Tests, from_row
 from rrtf.store import read_rows
@@ -40,7 +40,7 @@ ENTRY_POINT = "solution"
 def read_problems(
     path: Path, format: Format | str = Format.auto, *, challenge_tests: bool = False, untested: bool = False
 ) -> Iterator[Problem]:
-    """The problems of a .jsonl or .jsonl.gz file (instructions: .json too), in its order, read as they are asked for.
+    """The problems of a file of JSON lines or of one JSON list (.gz too), in its order, read as they are asked for.
 
     `challenge_tests` adds MBPP's challenge_test_list; `untested` takes problems without tests, which get them later.
     Raises MissingDataError for a file that is not there, DataError with file and line for a row that is malformed, of no
@@ -48,7 +48,7 @@ def read_problems(
     """
     known = Format(format)
     lines: dict[str, int] = {}
-    for line, row in list_rows(path) if ".json" in path.suffixes else read_rows(path):
+    for line, row in read_rows(path):
         try:
             problem = _reader(known if known is not Format.auto else detect(row), challenge_tests=challenge_tests)(row)
             if untested and not has_tests(problem.tests):
@@ -56,6 +56,8 @@ def read_problems(
             _require_whole(problem, untested=untested)
         except ValueError as error:
             raise DataError(path, line, str(error)) from None
+        if problem.task_id in lines and "task_id" not in row:  # named by its words; clean knows what to do with repeats
+            problem = replace(problem, task_id=f"{problem.task_id}/{line}")
         if problem.task_id in lines:
             raise DataError(path, line, f"task_id {problem.task_id!r} is already on line {lines[problem.task_id]}")
         lines[problem.task_id] = line
