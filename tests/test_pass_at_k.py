@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rrtf.errors import UserError
-from rrtf.evaluation.pass_at_k import mean_pass_at_k, pass_at_k
+from rrtf.evaluation.pass_at_k import pass_at_k
 
 
 @pytest.mark.parametrize("n", range(1, 9))
@@ -48,9 +48,3 @@ def test_a_k_the_samples_cannot_answer_is_an_error_in_words(n, c, k):
 def test_impossible_counts_are_refused(n, c):
     with pytest.raises(UserError, match="impossible"):
         pass_at_k(n, c, 1)
-
-
-def test_the_mean_is_over_problems_not_over_samples():
-    assert mean_pass_at_k([1, 100], [1, 0], 1) == 0.5
-    with pytest.raises(ValueError, match="zip"):
-        mean_pass_at_k([1, 2], [1], 1)

@@ -1,7 +1,6 @@
 """pass@k, unbiased, in its one home (paper section 4.1.3; Chen et al. 2021, equation 1)."""
 
-from collections.abc import Sequence
-from math import comb, fsum
+from math import comb
 
 from rrtf.errors import UserError
 
@@ -18,9 +17,3 @@ def pass_at_k(samples: int, correct: int, k: int) -> float:
         raise UserError(f"pass@{k} needs at least {max(k, 1)} samples a problem and k of 1 or more; there are {samples}")
     drawn = comb(samples, k)
     return (drawn - comb(samples - correct, k)) / drawn
-
-
-def mean_pass_at_k(samples: Sequence[int], correct: Sequence[int], k: int) -> float:
-    """The benchmark's pass@k: the mean over problems; problems may have different numbers of samples, each k or more."""
-    values = [pass_at_k(n, c, k) for n, c in zip(samples, correct, strict=True)]
-    return fsum(values) / len(values)

@@ -9,7 +9,7 @@ from matplotlib.patches import Circle
 
 from rrtf.errors import UserError
 from rrtf.report.drawing import INK, PALETTE, QUIET, canvas, colours, tidy
-from rrtf.report.paper import FIGURE_5_MODELS, OVERLAP_REGIONS, Overlap, overlap_solved
+from rrtf.report.paper import FIGURE_5_MODELS, OVERLAP_REGIONS, Overlap
 
 Regions = dict[tuple[bool, ...], int]
 
@@ -102,8 +102,3 @@ def _dots(axes: Axes, solved: Mapping[str, set[str]], patterns: Sequence[tuple[b
     axes.set_xticks([len(patterns) - 1], ["nobody"])
     axes.set_ylim(len(solved) - 0.5, -0.5)
     axes.spines[["left", "bottom"]].set_visible(False)
-
-
-def paper_totals(panel: Overlap) -> dict[str, int]:
-    """How many problems each of the paper's models solves in a panel."""
-    return {model: overlap_solved(panel, index) for index, model in enumerate(FIGURE_5_MODELS)}

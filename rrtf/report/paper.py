@@ -4,16 +4,7 @@ Each set carries a mark: how sure it is that the number stands so in the paper. 
 `confirmed`: verbatim and agreeing with arithmetic or a second source; `inferred`: follows from other numbers, not printed.
 """
 
-from enum import Enum
 from typing import NamedTuple
-
-
-class Mark(str, Enum):
-    """How sure a number is."""
-
-    verbatim = "verbatim"
-    confirmed = "confirmed"
-    inferred = "inferred"
 
 
 class SampledScore(NamedTuple):
@@ -24,7 +15,6 @@ class SampledScore(NamedTuple):
     pass_at_1: float
     pass_at_10: float | None
     pass_at_100: float | None
-    open_source: bool
     run_by_authors: bool
 
 
@@ -56,7 +46,6 @@ class Curve(NamedTuple):
 
     data: str
     prompts: int
-    steps_per_epoch: int
     epochs: float
     peak: float
     solved: int
@@ -68,30 +57,29 @@ class Overlap(NamedTuple):
     protocol: str
     regions: tuple[int, ...]
     unsolved: int
-    mark: Mark
 
 
 # n=200, T=0.2 for pass@1 and 1.2 for pass@10 and pass@100, top_p 0.95; the better of several runs is reported
-TABLE_2_MARK = Mark.verbatim
+# mark: verbatim
 TABLE_2 = (
-    SampledScore("AlphaCode", "1.1B", 17.1, 28.2, 45.3, False, False),
-    SampledScore("Phi-1", "1.3B", 50.6, None, None, False, False),
-    SampledScore("Codex", "12B", 28.81, 46.81, 72.31, False, False),
-    SampledScore("LaMDA", "137B", 14.0, None, 47.3, False, False),
-    SampledScore("PaLM-Coder", "540B", 36.0, None, 88.4, False, False),
-    SampledScore("GPT-3.5 (OpenAI 2023)", "", 48.1, None, None, False, False),
-    SampledScore("GPT-3.5 (Luo 2023)", "", 68.9, None, None, False, False),
-    SampledScore("GPT-4 (OpenAI 2023)", "", 67.0, None, None, False, False),
-    SampledScore("GPT-4 (Bubeck 2023)", "", 82.0, None, None, False, False),
-    SampledScore("CodeGen-mono", "16B", 29.28, 49.86, 75.00, True, False),
-    SampledScore("CodeGeeX", "13B", 22.89, 39.57, 60.92, True, False),
-    SampledScore("StarCoder", "15B", 33.60, 45.78, 79.82, True, True),
-    SampledScore("CodeT5+", "16B", 30.9, 51.6, 76.7, True, False),
-    SampledScore("WizardCoder", "15B", 57.30, 73.32, 90.46, True, True),
-    SampledScore("PanGu-Coder2", "15B", 61.64, 79.55, 91.76, True, True),
+    SampledScore("AlphaCode", "1.1B", 17.1, 28.2, 45.3, False),
+    SampledScore("Phi-1", "1.3B", 50.6, None, None, False),
+    SampledScore("Codex", "12B", 28.81, 46.81, 72.31, False),
+    SampledScore("LaMDA", "137B", 14.0, None, 47.3, False),
+    SampledScore("PaLM-Coder", "540B", 36.0, None, 88.4, False),
+    SampledScore("GPT-3.5 (OpenAI 2023)", "", 48.1, None, None, False),
+    SampledScore("GPT-3.5 (Luo 2023)", "", 68.9, None, None, False),
+    SampledScore("GPT-4 (OpenAI 2023)", "", 67.0, None, None, False),
+    SampledScore("GPT-4 (Bubeck 2023)", "", 82.0, None, None, False),
+    SampledScore("CodeGen-mono", "16B", 29.28, 49.86, 75.00, False),
+    SampledScore("CodeGeeX", "13B", 22.89, 39.57, 60.92, False),
+    SampledScore("StarCoder", "15B", 33.60, 45.78, 79.82, True),
+    SampledScore("CodeT5+", "16B", 30.9, 51.6, 76.7, False),
+    SampledScore("WizardCoder", "15B", 57.30, 73.32, 90.46, True),
+    SampledScore("PanGu-Coder2", "15B", 61.64, 79.55, 91.76, True),
 )
 
-TABLE_3_MARK = Mark.confirmed
+# mark: confirmed
 LEETCODE_PROBLEMS = (79, 150, 71)
 TABLE_3 = (
     GreedyScore("PanGu-Coder", "2.6B", 23.78, 39, 15.21, 35, (6, 3, 0)),
@@ -102,7 +90,7 @@ TABLE_3 = (
 )
 
 # the text says temperature 0.2, the column says greedy: the paper contradicts itself; 62.20 is the greedy value
-TABLE_4_MARK = Mark.verbatim
+# mark: verbatim
 TABLE_4 = (
     QuantizedScore("PanGu-Coder2", "float16", 32.36, 75, 62.20, 102),
     QuantizedScore("PanGu-Coder2-CTranslate2", "int8", 16.29, 33, 64.63, 106),
@@ -112,11 +100,11 @@ TABLE_4 = (
 
 # which peak belongs to which panel is inferred; the 18k run took about 8 prompts a step, the others about 512, so the panels
 # do not compare data sizes alone
-FIGURE_4_MARK = Mark.inferred
+# mark: inferred
 FIGURE_4 = (
-    Curve("18k", 18_000, 2250, 4.9, 51.22, 84),
-    Curve("38k", 38_000, 74, 4.1, 53.66, 88),
-    Curve("68k", 68_000, 132, 6.0, 62.20, 102),
+    Curve("18k", 18_000, 4.9, 51.22, 84),
+    Curve("38k", 38_000, 4.1, 53.66, 88),
+    Curve("68k", 68_000, 6.0, 62.20, 102),
 )
 
 FIGURE_5_MODELS = ("PanGu-Coder2", "WizardCoder", "StarCoder")
@@ -132,8 +120,8 @@ OVERLAP_REGIONS = (
 )
 # pass@200 of StarCoder would be 60.4 %, below its own pass@100 in Table 2: panel (b) can't come from the same samples
 FIGURE_5 = (
-    Overlap("greedy pass@1", (18, 32, 3, 49, 16, 1, 1), 44, Mark.confirmed),
-    Overlap("nucleus pass@200", (5, 51, 0, 99, 3, 0, 0), 6, Mark.inferred),
+    Overlap("greedy pass@1", (18, 32, 3, 49, 16, 1, 1), 44),  # mark: confirmed
+    Overlap("nucleus pass@200", (5, 51, 0, 99, 3, 0, 0), 6),  # mark: inferred
 )
 
 

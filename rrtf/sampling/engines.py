@@ -1,8 +1,6 @@
 """From a source's settings to the engine that answers for it. Each engine is imported only when it is used."""
 
-import contextlib
 import dataclasses
-from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
@@ -54,10 +52,24 @@ class Engine(NamedTuple):
 
         return ChatText()
 
-    @contextlib.contextmanager
-    def start(self) -> Iterator[Generator]:
-        """The engine with its model loaded; it is freed at the end."""
-        yield _generator(self)
+    def start(self) -> Generator:
+        """The engine with its model loaded."""
+        if isinstance(self.source, HuggingFace):
+            from rrtf.sampling.huggingface import HuggingFaceGenerator
+
+            return HuggingFaceGenerator(self.source, self.decoding, path=self.path)
+        if isinstance(self.source, CTranslate2):
+            from rrtf.sampling.ctranslate import CTranslate2Generator
+
+            return CTranslate2Generator(self.source, self.decoding, path=self.path)
+        if isinstance(self.source, Vllm):
+            from rrtf.sampling.vllm import VllmGenerator
+
+            return VllmGenerator(self.source, self.decoding, path=self.path)
+        from rrtf.sampling.openai_compatible import OpenAIGenerator
+
+        assert isinstance(self.source, OpenAICompatible)
+        return OpenAIGenerator(self.source, self.decoding)
 
 
 @lru_cache(maxsize=32)
@@ -106,23 +118,3 @@ def _answer_settings(source: Source) -> dict[str, Any]:
     if isinstance(source, OpenAICompatible):
         return {"engine": "OpenAICompatible", "model": source.model, "base_url": source.base_url}
     return {"sources": source.sources, "limit": source.limit} if isinstance(source, Recorded) else {}
-
-
-def _generator(engine: Engine) -> Generator:
-    source = engine.source
-    if isinstance(source, HuggingFace):
-        from rrtf.sampling.huggingface import HuggingFaceGenerator
-
-        return HuggingFaceGenerator(source, engine.decoding, path=engine.path)
-    if isinstance(source, CTranslate2):
-        from rrtf.sampling.ctranslate import CTranslate2Generator
-
-        return CTranslate2Generator(source, engine.decoding, path=engine.path)
-    if isinstance(source, Vllm):
-        from rrtf.sampling.vllm import VllmGenerator
-
-        return VllmGenerator(source, engine.decoding, path=engine.path)
-    from rrtf.sampling.openai_compatible import OpenAIGenerator
-
-    assert isinstance(source, OpenAICompatible)
-    return OpenAIGenerator(source, engine.decoding)

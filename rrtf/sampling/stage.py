@@ -135,16 +135,16 @@ def _draw(
     if not todo:
         return answers
     failed: Counter[str] = Counter()
-    with chosen.start() as generator:
-        for response in generator.generate(todo):
-            if isinstance(response, Skip):
-                failed[response.reason] += 1
-            else:
-                answer = _Answer(response.text, response.tokens, response.finish)
-                answers[response.key] = answer
-                if kept:
-                    kept.append(response.key, answer._asdict())
-            progress(len(answers), len(plan), generator.note())
+    generator = chosen.start()
+    for response in generator.generate(todo):
+        if isinstance(response, Skip):
+            failed[response.reason] += 1
+        else:
+            answer = _Answer(response.text, response.tokens, response.finish)
+            answers[response.key] = answer
+            if kept:
+                kept.append(response.key, answer._asdict())
+        progress(len(answers), len(plan), generator.note())
     _account(failed, answers, len(plan), most_failed)
     return answers
 
