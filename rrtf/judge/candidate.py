@@ -69,6 +69,7 @@ class Runtime:
         self._channel, self._lock = channel, _thread.RLock()  # threads of the program may ask, one after the other
         self._handles = Handles(self._ask)
         self._module = types.ModuleType("solution")
+        self._begun: dict[int, Any] = {}  # what coroutines were called with
 
     def _ask(self, message: Any) -> Any:
         """Ask the tests' process, which may have questions of its own before it can answer."""
@@ -177,6 +178,10 @@ class Runtime:
             arguments = inbox.unpack(request["a"])
             keywords = {name: inbox.unpack(value) for name, value in request["k"].items()}
             result = operations.TABLE[request["op"]](*arguments, **keywords)
+            if request["op"] == "step" and id(arguments[0]) in self._begun:  # what it does to its arguments, it does now
+                request, arguments, keywords, given = self._begun[id(arguments[0])]
+            elif request["mutable"] and hasattr(type(result), "__await__"):
+                self._begun[id(result)] = (request, arguments, keywords, given)
             return self._reply(request, result, arguments, keywords, given)
         except BaseException as error:  # noqa: B036 - the call may raise anything, SystemExit included
             return self._raised(error)
@@ -194,7 +199,7 @@ class Runtime:
         if request["mutable"]:
             packed = outbox.pack(arguments), {name: outbox.pack(value) for name, value in keywords.items()}
             if packed != (request["a"], request["k"]):
-                reply["a"], reply["k"] = packed
+                reply["a"], reply["k"] = request["a"], request["k"] = packed
         reply["o"] = outbox.table()
         if put := self._handles.views.changed():
             reply["put"] = put

@@ -63,6 +63,21 @@ async def lent(ask: Callable[[], Any]) -> Any:
     return done[0]
 
 
+class Items:
+    """An asynchronous generator of the tests."""
+
+    def __init__(self, ask: Callable[[], Awaitable[list[Any]]]) -> None:
+        self._ask = ask
+
+    def __aiter__(self) -> "Items":
+        return self
+
+    async def __anext__(self) -> Any:
+        if found := await self._ask():
+            return found[0]
+        raise StopAsyncIteration
+
+
 def lent_function(function: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
     """One that is known to be a coroutine function."""
 

@@ -17,7 +17,7 @@ class, function, any other object           a handle: calls and attributes go ba
 exception class                             a class of that name, to catch it by
 function of the standard library, passed    itself, by its name
 function, iterator, object with methods,    a stand-in that asks the tests' process (see `lending`)
-  class of the tests
+  class or coroutine of the tests
 """
 
 import collections

@@ -90,6 +90,8 @@ class Handles:
             return known
         if tag == "co":
             return coroutines.lent(lambda: self._call_back(content, "await", (), {}))
+        if tag == "ag":
+            return coroutines.Items(lambda: self._call_back(content, "following", (), {}))
         if tag == "it":
             return _Stream(lambda: self._call_back(content, "call", (), {}))
         if tag == "lo":

@@ -11,10 +11,10 @@ import re
 import sys
 import unittest
 from collections.abc import Callable, Iterator
-from types import BuiltinFunctionType, CoroutineType, FunctionType
+from types import AsyncGeneratorType, BuiltinFunctionType, CoroutineType, FunctionType
 from typing import Any
 
-from rrtf.judge import operations, wire
+from rrtf.judge import coroutines, operations, wire
 from rrtf.judge.errors import Errors
 from rrtf.judge.exchange import TEXTUAL, Classes, Inbox, Outbox
 from rrtf.judge.grafting import graft
@@ -70,8 +70,8 @@ class Lending:
     def _other(self, value: Any) -> Any:
         if isinstance(value, (Iterator, wire.VIEWS)):
             return {"it": self._place(iter(value).__next__)}
-        if isinstance(value, CoroutineType):
-            return {"co": self._place(value)}
+        if isinstance(value, (CoroutineType, AsyncGeneratorType)):
+            return {"co" if isinstance(value, CoroutineType) else "ag": self._place(value)}
         if isinstance(value, re.Pattern):
             return {"re": [value.pattern, value.flags]}
         if callable(value):
@@ -148,6 +148,8 @@ class Lending:
             return value(*arguments, **keywords)
         if operation == "await":
             return self._awaited(value)
+        if operation == "following" and type(value) is AsyncGeneratorType:
+            return coroutines.following(value)
         if operation == "get":
             return self._attribute(place, *arguments)
         if operation == "set":

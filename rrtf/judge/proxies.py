@@ -40,6 +40,7 @@ class Remote:
         self._lock = threading.RLock()  # tests may call from several threads, one after the other
         self._early: deque[dict[str, Any]] = deque()  # answers of `ask_many` that nobody has taken yet
         self._under_way = 0
+        self._begun: dict[int, Any] = {}  # by its number, what a coroutine was called with
 
     def chunk(self, calls: list[Any]) -> bytes:
         """Several argument lists of plain values, packed once for every candidate to come."""
@@ -86,7 +87,12 @@ class Remote:
         request |= self._surroundings.changed(Outbox(self.lending.classes, self.lending.pack).pack)
         reply = self.run.ask(request, again=operation == "step" and bool(arguments[1]))
         self._show(reply)
-        result = self._received(reply, list(arguments), keywords, outbox.objects)
+        held = (list(arguments), keywords, outbox.objects)
+        if operation == "step":  # it changes what it was called with
+            held = self._begun.get(arguments[0]._rrtf_handle, held)
+        result = self._received(reply, *held)
+        if isinstance(result, Awaited):
+            self._begun[result._rrtf_handle] = held
         if operation == "get" and isinstance(arguments[0], Thing):
             self._views.saw(arguments[0]._rrtf_handle, arguments[1], result)
         return result
