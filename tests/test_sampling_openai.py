@@ -149,9 +149,26 @@ def test_everybody_waits_after_a_429():
         ((200, b"null", {}), "without choices|unreadable"),
         (error(500, "oops"), "status 500"),
         (error(503, "overloaded"), "status 503"),
+        ((200, b'{"choices": {"0": 1}}', {}), "without choices"),
+        ((200, b'{"choices": ' + b"[" * 3000 + b"]" * 3000 + b"}", {}), "unreadable"),
+        ((400, b'[{"error": {"message": "API key not valid"}}]', {}), "status 400: .*API key not valid"),
+        ((422, b'{"detail": [{"msg": "field required"}]}', {}), "status 422: .*field required"),
+        ((500, b'{"error": "out of memory"}', {}), "status 500: .*out of memory"),
+        ((502, b"<html>bad gateway</html>", {"Content-Type": "text/html"}), "status 502: .*bad gateway"),
         (error(400, "bad field"), "status 400: .*bad field"),
     ],
-    ids=["half json", "html", "empty", "null text", "no choices", "null", "500", "503", "400"],
+    ids=[
+        "half json",
+        "html",
+        "empty",
+        "null text",
+        "no choices",
+        "null",
+        "500",
+        "503",
+        *("map", "deep", "list", "detail", "text", "page"),
+        "400",
+    ],
 )
 def test_a_server_that_never_answers_well_is_named_and_given_up(reply, reason):
     with endpoint(lambda number, body: reply) as (url, _), pytest.raises(InfrastructureError, match=reason) as caught:
@@ -203,6 +220,23 @@ def test_thoughts_are_no_answer_and_without_one_the_answer_is_empty():
     assert {(row.program, row.finish, row.tokens) for row in rows if row.task_id == "p/3"} == {("", "length", 5)}
     assert all("return a + b" in row.program for row in rows if row.task_id != "p/3")
     assert notes[-1].startswith("120 tokens in, 60 out")
+
+
+def test_thoughts_and_text_in_parts_are_told_apart():
+    parts = [{"type": "thinking", "thinking": "x = 0"}, {"type": "text", "text": "def add(a, b):\n"}]
+    parts += [{"type": "text", "text": "    return a + b\n"}, {"type": "text"}, "x"]
+    with endpoint(lambda number, body: answer(parts)) as (url, _):
+        assert {row.program for row in ask(url)} == {"def add(a, b):\n    return a + b\n"}
+
+
+@pytest.mark.parametrize("counts", [("10", "5"), ({}, [1]), (-1, -5), (float("nan"), float("inf")), (None, True)])
+def test_a_count_that_is_none_counts_nothing_and_no_answer_is_lost(counts, tmp_path):
+    usage = dict(zip(("prompt_tokens", "completion_tokens"), counts, strict=True))
+    with endpoint(lambda number, body: answer() | {"usage": usage}) as (url, seen):
+        rows = ask(url, cache=tmp_path / "cache")
+        assert {type(row.tokens) for row in rows} == {int} and min(row.tokens for row in rows) >= 0
+        assert ask(url, cache=tmp_path / "cache") == rows
+    assert len(seen) == 12
 
 
 def test_what_an_unusable_answer_cost_is_counted():
@@ -272,7 +306,7 @@ def test_a_tolerated_loss_is_counted_and_shown(caplog):
     ],
 )
 def test_what_no_waiting_mends_stops_at_once(status, code, reason):
-    message = code or "no"
+    message = "You exceeded your current quota, please check your plan." if code else "no"
     with endpoint(lambda number, body: error(status, message, code=code)) as (url, seen):
         with pytest.raises(InfrastructureError, match=reason):
             ask(url, concurrency=1)
@@ -300,6 +334,14 @@ def test_a_prompt_beyond_the_servers_context_is_an_empty_answer(caplog, status, 
     assert {(row.finish, row.program) for row in rows} == {("too_long", "")}
     assert "4 of 4 prompts are longer" in caplog.text
     assert len(seen) == 4
+
+
+@pytest.mark.parametrize("form", [lambda said: {"error": said}, lambda said: [{"error": {"message": said}}]])
+def test_a_prompt_beyond_the_context_is_known_in_other_servers_forms_too(form):
+    """TGI's error is a text, Gemini's is in a list; the client tells neither."""
+    said = json.dumps(form("The input token count (1200000) exceeds the maximum number of tokens allowed")).encode()
+    with endpoint(lambda number, body: (400, said, {})) as (url, _):
+        assert {row.finish for row in ask(url)} == {"too_long"}
 
 
 def test_a_dead_address_is_given_up_soon():

@@ -5,6 +5,7 @@ The key is read from the environment when the first request is made; it is in no
 
 import asyncio
 import logging
+import math
 import os
 import queue
 import threading
@@ -17,7 +18,7 @@ import openai
 from rrtf.errors import ConfigurationError, InfrastructureError
 from rrtf.profiles import Prompt
 from rrtf.sampling.generator import Request, Response, Skip
-from rrtf.sampling.patience import Limiter, Verdict, judge_failure, pause
+from rrtf.sampling.patience import Limiter, Verdict, judge_failure, pause, told
 from rrtf.sampling.settings import Decoding, OpenAICompatible
 from rrtf.sampling.stops import cut
 
@@ -53,8 +54,8 @@ class Usage:
 
     def add(self, usage: Any) -> None:
         """Count one answer's usage; servers may leave it out."""
-        self.read += getattr(usage, "prompt_tokens", None) or 0
-        self.written += getattr(usage, "completion_tokens", None) or 0
+        self.read += _count(usage, "prompt_tokens")
+        self.written += _count(usage, "completion_tokens")
 
     @property
     def cost(self) -> float:
@@ -147,13 +148,13 @@ class OpenAIGenerator:
             try:
                 # the client's own time-out counts between two bytes; a server that drips for ever is cut off by this one
                 answer = await asyncio.wait_for(self._ask(client, request), timeout=self.source.timeout)
-            except (openai.OpenAIError, asyncio.TimeoutError, ValueError) as error:
+            except (openai.OpenAIError, asyncio.TimeoutError, ValueError, RecursionError) as error:
                 verdict = judge_failure(error, secret=self.secret)
                 if verdict.finish:
                     return Response(request.key, "", 0, verdict.finish)
                 if verdict.fatal:
                     raise InfrastructureError(f"{self._place()}: {verdict.reason}") from None
-                if limit == "max_tokens" and "max_completion_tokens" in str(error):
+                if limit == "max_tokens" and "max_completion_tokens" in told(error):
                     self.limit = "max_completion_tokens"
                     continue
                 # while others get through, the server is busy and not broken, and waiting in line is no failure
@@ -203,19 +204,28 @@ class OpenAIGenerator:
         usage = getattr(answer, "usage", None)
         self.usage.add(usage)  # before anything is refused: it is paid
         text, finish = _text(answer, chat=bool(request.prompt.messages))
-        return Response(request.key, cut(text, request.stop), getattr(usage, "completion_tokens", None) or 0, finish)
+        return Response(request.key, cut(text, request.stop), _count(usage, "completion_tokens"), finish)
+
+
+def _count(usage: Any, name: str) -> int:
+    """Tokens as the server counts them; what is no count counts nothing."""
+    found = getattr(usage, name, None)
+    return int(found) if isinstance(found, (int, float)) and 0 < found < math.inf else 0
 
 
 def _text(answer: Any, *, chat: bool) -> tuple[str, str]:
     """The text of an answer and how it ended. Raises ValueError for one that holds nothing.
 
-    Servers have been seen to send text, nothing, or an empty list. A reasoning model that spent all its tokens on thoughts
-    has answered, with nothing; the thoughts, in fields of their own, are no part of the answer.
+    Servers have been seen to send text, a list of parts, nothing, or an empty list. A reasoning model that spent all its
+    tokens on thoughts has answered, with nothing; the thoughts, in fields of their own, are no part of the answer.
     """
     choices = getattr(answer, "choices", None)
-    if not choices:
+    if not isinstance(choices, list) or not choices:
         raise ValueError("a response without choices")
     text = getattr(getattr(choices[0], "message", None), "content", None) if chat else getattr(choices[0], "text", None)
+    if isinstance(text, list):
+        parts = (part.get("text") for part in text if isinstance(part, dict) and part.get("type") == "text")
+        text = "".join(part for part in parts if isinstance(part, str))
     ended = getattr(choices[0], "finish_reason", None)
     if not isinstance(text, str) or not text:
         if ended == "length":

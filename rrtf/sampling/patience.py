@@ -39,7 +39,7 @@ def judge_failure(error: BaseException, *, secret: str = "") -> Verdict:
     if isinstance(error, openai.NotFoundError):
         return Verdict(f"no such model or address (status 404): {_said(error, secret)}", fatal=True)
     if isinstance(error, openai.RateLimitError):
-        if "insufficient_quota" in str(error):
+        if "insufficient_quota" in (error.code, error.type) or "insufficient_quota" in told(error):
             return Verdict("the account has no credit left (insufficient_quota)", fatal=True)
         return Verdict("too many requests (status 429)", again=True, crowded=True)
     if isinstance(error, (openai.APITimeoutError, asyncio.TimeoutError)):
@@ -53,15 +53,22 @@ def judge_failure(error: BaseException, *, secret: str = "") -> Verdict:
 
 def _status(error: openai.APIStatusError, secret: str) -> Verdict:
     said = _said(error, secret)
-    if error.status_code in (400, 413, 422, 500) and _TOO_LONG.search(str(error.message)):
+    if error.status_code in (400, 413, 422, 500) and _TOO_LONG.search(told(error)):
         return Verdict(said, finish="too_long")
     again = error.status_code >= 500 or error.status_code in (408, 409)
     return Verdict(f"status {error.status_code}: {said}", again=again)
 
 
+def told(error: BaseException) -> str:
+    """What an error says, with the server's answer where that is not of OpenAI's form: the client leaves it out then."""
+    body = getattr(error, "body", None)
+    ours = not body or (isinstance(body, dict) and body.get("message"))
+    return str(error) if ours or str(body) in str(error) else f"{error}: {body}"
+
+
 def _said(error: BaseException, secret: str) -> str:
     """What an error says, on one line and not too much of it."""
-    text = " ".join(str(error).split())
+    text = " ".join(told(error).split())
     return (text.replace(secret, "(hidden)") if secret else text)[:200]
 
 
