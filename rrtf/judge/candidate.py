@@ -169,6 +169,7 @@ class Runtime:
         return reply | added
 
     def _done(self, request: dict[str, Any]) -> dict[str, Any]:
+        failed: dict[str, Any] = {}
         try:
             inbox = self._handles.inbox()
             for place, name, value in request.get("put", ()):  # the tests changed what they had read of an object
@@ -177,18 +178,23 @@ class Runtime:
             given = list(inbox.objects)
             arguments = inbox.unpack(request["a"])
             keywords = {name: inbox.unpack(value) for name, value in request["k"].items()}
-            result = operations.TABLE[request["op"]](*arguments, **keywords)
-            if request["op"] == "step" and id(arguments[0]) in self._begun:  # what it does to its arguments, it does now
-                request, arguments, keywords, given = self._begun[id(arguments[0])]
+            result, begun = None, request["op"] == "step" and self._begun.get(id(arguments[0]))
+            try:
+                result = operations.TABLE[request["op"]](*arguments, **keywords)
+            except BaseException as error:  # noqa: B036 - the call may raise anything, SystemExit included
+                failed = self._raised(error)
+            if begun:  # what a coroutine does to its arguments, it does now
+                request, arguments, keywords, given = begun
             elif request["mutable"] and hasattr(type(result), "__await__"):
                 self._begun[id(result)] = (request, arguments, keywords, given)
-            return self._reply(request, result, arguments, keywords, given)
-        except BaseException as error:  # noqa: B036 - the call may raise anything, SystemExit included
-            return self._raised(error)
+            return self._reply(request, result, arguments, keywords, given) | failed
+        except BaseException as error:  # noqa: B036 - what it returned or changed may raise, too
+            return failed or self._raised(error)
 
     def _reply(
         self, request: dict[str, Any], result: Any, arguments: list[Any], keywords: dict[str, Any], given: list[Any]
     ) -> Any:
+        """What it returned, and what it did to its arguments; this also where it failed half way."""
         outbox = self._handles.outbox(dict(enumerate(given)))
         reply: dict[str, Any] = {}
         for place, argument in enumerate(arguments if request["mutable"] else ()):

@@ -108,7 +108,7 @@ class Remote:
         assert self.run is not None
         try:
             raised = self.errors.of(reply["raised"]) if "raised" in reply else None
-            result = self._result(reply, arguments, keywords, objects) if raised is None else None
+            result = self._result(reply, arguments, keywords, objects)
         except (Unsendable, Gone):
             raise
         except Exception as error:  # rebuilding a forged value can fail in any way; an honest runtime's values never do
@@ -120,11 +120,13 @@ class Remote:
 
     def _result(self, reply: dict[str, Any], arguments: list[Any], keywords: dict[str, Any], objects: list[Any]) -> Any:
         inbox = Inbox(self.lending.classes, self.accept, arrays=self._arrays)
-        inbox.load_table(reply["o"], objects)
+        inbox.load_table(reply["o"] if "raised" not in reply else reply.get("o", []), objects)
         if "a" in reply:
             graft(arguments, inbox.unpack(reply["a"]))
             graft(keywords, {name: inbox.unpack(value) for name, value in reply["k"].items()})
         self.lending.change(reply.get("put", ()), inbox)
+        if "raised" in reply:
+            return None
         return arguments[reply["same"]] if "same" in reply else inbox.unpack(reply["value"])
 
     def value(self, packed: Any) -> Any:
