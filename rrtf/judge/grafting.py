@@ -9,7 +9,7 @@ from typing import Any
 from rrtf.judge.wire import Unsendable
 
 FOLLOWED = 16  # attributes, the latest ones
-_MUTABLE = (list, dict, set, bytearray, deque)
+MUTABLE = (list, dict, set, bytearray, deque)
 
 
 def graft(mine: Any, theirs: Any) -> bool:
@@ -61,7 +61,7 @@ class Views:
     def saw(self, owner: int, name: str, value: Any) -> None:
         """`value` is what `owner` had under that name just now."""
         self._seen.pop((owner, name), None)
-        if isinstance(value, _MUTABLE):
+        if isinstance(value, MUTABLE):
             with contextlib.suppress(Unsendable):
                 self._seen[owner, name] = (value, self._pack(value))
             if len(self._seen) > FOLLOWED:

@@ -14,7 +14,7 @@ from typing import Any
 from rrtf.judge import coroutines, wire
 from rrtf.judge.errors import grown, tree
 from rrtf.judge.exchange import Classes, Inbox, Outbox
-from rrtf.judge.grafting import Views
+from rrtf.judge.grafting import Views, graft
 from rrtf.judge.stand_ins import make_carrier, make_class, make_object
 from rrtf.judge.wire import Unsendable
 
@@ -130,7 +130,9 @@ class Handles:
         if "raised" in reply:
             raise self._error(reply["raised"])
         inbox = self.inbox()
-        inbox.load_table(reply["o"])
+        inbox.load_table(reply["o"], outbox.objects)
+        if "a" in reply:
+            graft(list(arguments), inbox.unpack(reply["a"]))
         result = inbox.unpack(reply["value"])
         if use == "get":
             self.views.saw(place, arguments[0], result)

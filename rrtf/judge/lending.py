@@ -17,7 +17,7 @@ from typing import Any
 from rrtf.judge import coroutines, operations, wire
 from rrtf.judge.errors import Errors
 from rrtf.judge.exchange import TEXTUAL, Classes, Inbox, Outbox
-from rrtf.judge.grafting import graft
+from rrtf.judge.grafting import MUTABLE, graft
 from rrtf.judge.iterated import Iterated
 from rrtf.judge.things import Thing
 from rrtf.judge.trusted import TESTS, Unsupported
@@ -121,9 +121,13 @@ class Lending:
             arguments = inbox.unpack(message["a"])
             keywords = {str(name): inbox.unpack(value) for name, value in message["k"].items()}
             self.change(message["put"], inbox)
+            given = list(inbox.objects)
             result = self._use(message["callback"], message["use"], arguments, keywords)
-            outbox = Outbox(self.classes, self.pack)
-            return {"value": outbox.pack(result), "o": outbox.table()}
+            outbox = Outbox(self.classes, self.pack, dict(enumerate(given)))
+            reply = {"value": outbox.pack(result)}
+            if message["use"] == "call" and (packed := self._changed(outbox, arguments)) not in (None, message["a"]):
+                reply["a"] = packed
+            return reply | {"o": outbox.table()}
         except Unsupported as error:
             if message["use"] == "call":
                 raise
@@ -133,6 +137,16 @@ class Lending:
             return {"raised": self._errors.lend(error)}
         finally:
             self._depth -= 1
+
+    def _changed(self, outbox: Outbox, arguments: list[Any]) -> Any:
+        """What a function of the tests was called with, as it is now; None where nothing can have changed, or can't be sent."""
+        if not any(isinstance(value, MUTABLE) or type(value) in self.classes.names for value in arguments):
+            return None
+        try:
+            return outbox.pack(arguments)
+        except (Unsupported, wire.Unsendable):
+            self.refused = None
+            return None
 
     def change(self, changes: list[list[Any]], inbox: Inbox) -> None:
         """What the program did to lists and the like that it had read from objects."""
