@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+import yaml
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -100,6 +101,8 @@ def _mistake(text: str, groups: Sequence[str]) -> str:
                 return f"{text}: {_missing_key(_name(text), str(cause.full_key), groups)}"
             said = getattr(cause, "msg", None) or str(cause)
             return f"{text}: {' '.join(said.split('full_key:')[0].split())}"
+        except yaml.YAMLError as error:  # a user's own file
+            return f"{text}: not YAML: {' '.join(str(error).split())}"
         except AssertionError:  # OmegaConf's, where a value is set in a group that is none
             group = text.split(".")[0]
             return f"{text}: {group} is none, so nothing can be set in it; choose an option with {group}=…"

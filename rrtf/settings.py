@@ -85,7 +85,8 @@ class Settings:
         found += self.student.mistakes("student") + self._data_mistakes()
         found += [mistake for name, teacher in self.teachers.items() for mistake in teacher.mistakes(f"teachers.{name}")]
         for name, benchmark in self.benchmarks.items():
-            chosen = benchmark.published or benchmark.problems.path or benchmark.problems.name != ProblemSet().name
+            own, none = benchmark.problems, ProblemSet()
+            chosen = benchmark.published or own.path or (own.source, own.name) != (none.source, none.name)
             unknown = [f"not chosen, so nothing can be set in it; choose it with benchmarks=[…,{name}]"]
             found += [f"benchmarks.{name}: {mistake}" for mistake in (benchmark.mistakes() if chosen else unknown)]
             if benchmark.other_rows == self.student.rows:

@@ -137,7 +137,29 @@ def test_a_user_adds_a_benchmark_with_one_yaml_and_one_jsonl_in_a_folder_of_thei
             check_overrides([*where, *chosen, "benchmarks.mine.problems.limits=3"])
     with initialize_config_module("rrtf.conf", version_base="1.3"):
         config = compose("config", [f"hydra.searchpath=[file://{tmp_path}]", *chosen, "run_dir=here"])
-    assert len(list(load(build(config).benchmarks["mine"].problems))) == 3
+    built = build(config).benchmarks["mine"].problems
+    assert (built.name, len(list(load(built)))) == ("mine", 3)
+
+
+@pytest.mark.parametrize(
+    ("yaml", "said"),
+    [
+        ("mine: {problems: {source: file}}", "problems.path: source=file needs the path"),
+        ("mine: {problems: {source: files}}", "expected one of"),
+        ("mine: {problem: {source: file}}", "Key 'problem' not in 'Benchmark'"),
+        ("mine: {problems: {source: file", "not YAML: .*mine.yaml"),
+        ("mine:\n\tproblems: {}", "not YAML: .*mine.yaml"),
+    ],
+)
+def test_a_mistake_in_a_users_own_yaml_is_told_in_words(yaml, said, tmp_path):
+    (tmp_path / "benchmarks").mkdir()
+    (tmp_path / "benchmarks" / "mine.yaml").write_text(f"defaults: [/benchmark@mine: benchmark_schema, _self_]\n{yaml}\n")
+    register()
+    chosen = ["benchmarks=[mine]"]
+    with pytest.raises(ConfigurationError, match=said):
+        check_overrides([f"--config-dir={tmp_path}", *chosen])
+        with initialize_config_module("rrtf.conf", version_base="1.3"):
+            build(compose("config", [f"hydra.searchpath=[file://{tmp_path}]", *chosen, "run_dir=here"]))
 
 
 @pytest.mark.parametrize(

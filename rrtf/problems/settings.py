@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 
 
 class Source(str, Enum):
@@ -33,7 +34,7 @@ class Format(str, Enum):
 class ProblemSet:
     """One set of problems. Filters are applied in the order split, difficulty, topic, limit; an empty filter keeps all."""
 
-    # written into every problem as its origin; not in the paper
+    # written into every problem as its origin; a file that is given no other is called as it is. Not in the paper
     name: str = "builtin"
     # ours: the packaged set needs neither network nor account
     source: Source = Source.builtin
@@ -59,6 +60,10 @@ class ProblemSet:
     challenge_tests: bool = False
     # at most this many problems, the first ones of the file; 0 takes all
     limit: int = 0
+
+    def __post_init__(self) -> None:
+        if self.source is Source.file and self.path and self.name == Source.builtin.value:
+            self.name = Path(self.path).name.split(".")[0]
 
     def mistakes(self) -> list[str]:
         """Every mistake, in words."""
