@@ -1,49 +1,66 @@
-"""How many of this process's cores a step of decoding or training uses: all, or half of them while other processes hold some.
+"""How many threads a step of decoding or training uses: as many as other processes leave cores free.
 
-Decoding with a small model is hundreds of products of a tenth of a millisecond a token. After each, all cores wait for the last
-one, and one that another process holds comes back only with the scheduler's next slice: on two cores with one of them busy, 64
-answers took 170 to 410 s, with one thread 30, and on two free cores 15; a training step 12.6, 7 and 3.9 s. In bfloat16 the bits
-are the same (measured); in float32 the last ones may differ, as with another batch.
+Decoding with a small model is hundreds of products of a tenth of a millisecond a token. After each, all threads wait for the
+last one, and one whose core another process holds comes back only with the scheduler's next slice: on two cores, one of them
+busy, a token for 24 answers took 5.7 s with two threads and 0.09 s with one. In bfloat16 the bits are the same (measured); in
+float32 the last ones may differ, as with another batch.
 """
 
+import math
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
+import psutil
 import torch
 
-# of the time of one core that may go missing before another process is suspected; on free cores it is 0.02 to 0.05
-MISSING = 0.3
-# steps before all cores are tried again; twice as many each time in vain
-FIRST_PAUSE, LONGEST_PAUSE = 16, 256
+# seconds between two looks, and from the first to the second, before any step; a kernel counts a core's time in hundredths
+WINDOW, FIRST = 0.5, 0.2
+# of one core that others may hold without costing a thread; a machine at rest has 0.02 to 0.1
+SPARE = 0.3
+
+
+class Look(NamedTuple):
+    """How many cores this process may use, and seconds up to now: of the clock, of these cores at work, of this process."""
+
+    cores: int
+    wall: float
+    busy: float
+    own: float
+
+
+def look() -> Look:
+    """The machine now. Time that a hypervisor gives to other machines counts as worked: such a core is not free either."""
+    times = psutil.cpu_times(percpu=True)
+    cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(len(times))
+    # Linux counts guests' time in user's too
+    without = ("idle", "iowait", "guest", "guest_nice")
+    busy = sum(sum(times[core]) - sum(getattr(times[core], name, 0.0) for name in without) for core in cores)
+    return Look(len(cores), time.perf_counter(), busy, time.process_time())
 
 
 class Cores:
-    """Watches the steps of a loop and sets torch's number of threads; what another device computes is not watched."""
+    """Sets torch's number of threads before and during a loop on a CPU; for another device it does nothing."""
 
     def __init__(
-        self,
-        device: torch.device,
-        *,
-        wall: Callable[[], float] = time.perf_counter,
-        cpu: Callable[[], float] = time.process_time,
+        self, device: torch.device, *, look: Callable[[], Look] = look, wait: Callable[[float], None] = time.sleep
     ) -> None:
-        self._wall, self._cpu = wall, cpu
         self.most = self.used = torch.get_num_threads()
         self._watched = device.type == "cpu" and self.most > 1
-        self._fewer = max(1, self.most // 2)
-        self._slow: float | None = None  # seconds a unit of a suspicious step, to compare fewer cores with
-        self._pause, self._left = FIRST_PAUSE, 0
+        self._look = look
+        self._last = look()
+        if self._watched:
+            wait(FIRST)
+            self._watch(FIRST)
 
     @contextmanager
-    def step(self, work: float = 1.0) -> Iterator[None]:
-        """Around one step of so much work; what it took decides with how many threads the next one runs."""
-        wall, cpu = self._wall(), self._cpu()
+    def step(self) -> Iterator[None]:
+        """Around one step; what other processes did meanwhile decides with how many threads the next one runs."""
         yield
-        seconds = self._wall() - wall
         if self._watched:
-            missing = self.most * seconds - (self._cpu() - cpu)
-            self._use(self._next(seconds / work, crowded=missing > MISSING * seconds))
+            self._watch(WINDOW)
 
     @contextmanager
     def whole(self) -> Iterator[None]:
@@ -56,21 +73,12 @@ class Cores:
         """All threads again, for whatever comes after the loop."""
         self._use(self.most)
 
-    def _next(self, seconds: float, *, crowded: bool) -> int:
-        """The threads of the next step, after one that took so many seconds a unit of work."""
-        self._left -= 1
-        if self.used == self.most:
-            if not crowded:
-                self._pause = FIRST_PAUSE
-            elif self._left < 0:
-                self._slow = seconds
-                return self._fewer
-            return self.most
-        if self._slow is not None:
-            worse, self._slow = seconds > self._slow, None
-            self._left, self._pause = self._pause, min(2 * self._pause, LONGEST_PAUSE)
-            return self.most if worse else self._fewer
-        return self._fewer if self._left > 0 else self.most
+    def _watch(self, window: float) -> None:
+        now, then = self._look(), self._last
+        if now.wall - then.wall >= window:
+            others = ((now.busy - then.busy) - (now.own - then.own)) / (now.wall - then.wall)
+            self._use(max(1, min(self.most, math.floor(now.cores + SPARE - others))))
+            self._last = now
 
     def _use(self, threads: int) -> None:
         if threads != self.used:

@@ -1,94 +1,125 @@
 """A loop takes fewer cores while others hold some, and all of them when they are free again."""
 
+import os
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
-from itertools import cycle
 
 import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from rrtf.cores import FIRST_PAUSE, LONGEST_PAUSE, Cores
+from rrtf.cores import WINDOW, Cores, Look
 from rrtf.training.batches import Tokens
 from rrtf.training.packing import NAME, packed
 from rrtf.training.scorer import Scorer
 
 
 class Machine:
-    """A clock under which a unit of work takes a second divided by its threads, and 10 on all cores beside another process."""
+    """A machine of so many cores, of which other processes hold some for a part of the time."""
 
-    def __init__(self, device: str = "cpu") -> None:
-        self.wall = self.cpu = 0.0
-        self.busy = False
-        self.work = cycle([1.0, 3.0, 0.5])
-        self.cores = Cores(torch.device(device), wall=lambda: self.wall, cpu=lambda: self.cpu)
+    def __init__(self, cores: int, *, device: str = "cpu", others: float = 0.0) -> None:
+        self.count, self.others = cores, others
+        self.wall = self.busy = self.own = 0.0
+        self.cores = Cores(torch.device(device), look=self.look, wait=lambda seconds: self.work(seconds, own=0.0))
 
-    def steps(self, count: int) -> list[int]:
+    def look(self) -> Look:
+        return Look(self.count, self.wall, self.busy, self.own)
+
+    def work(self, seconds: float, *, own: float) -> None:
+        self.wall += seconds
+        self.own += seconds * own
+        self.busy += seconds * (own + self.others)
+
+    def steps(self, count: int, *, seconds: float = WINDOW) -> list[int]:
         """The threads of each of `count` steps."""
         used = []
         for _ in range(count):
             used.append(self.cores.used)
-            crowded = self.busy and self.cores.used == self.cores.most
-            work = next(self.work)
-            seconds = work * (10.0 if crowded else 1.0 / self.cores.used)
-            with self.cores.step(work):
-                self.wall += seconds
-                self.cpu += seconds * (self.cores.used - 0.5 * crowded)
+            with self.cores.step():
+                self.work(seconds, own=self.cores.used * 0.95)
         return used
 
 
-@pytest.fixture(params=[2, 8])
-def machine(request: pytest.FixtureRequest) -> Iterator[Machine]:
+@pytest.fixture
+def threads(request: pytest.FixtureRequest) -> Iterator[int]:
     before = torch.get_num_threads()
     torch.set_num_threads(request.param)
-    yield Machine()
+    yield request.param
     torch.set_num_threads(before)
 
 
-def test_free_cores_are_all_used(machine: Machine) -> None:
-    assert set(machine.steps(1000)) == {machine.cores.most}
+@pytest.mark.parametrize(
+    ("threads", "cores", "others", "used"),
+    [
+        (2, 2, 0.0, 2),
+        (2, 2, 0.25, 2),  # what a machine at rest does
+        (2, 2, 0.5, 1),
+        (2, 2, 2.0, 1),
+        (8, 8, 1.0, 7),
+        (8, 8, 5.6, 2),
+        (8, 8, 9.0, 1),
+        (4, 16, 11.0, 4),  # enough cores are free for the threads there are
+        (4, 16, 14.0, 2),
+    ],
+    indirect=["threads"],
+)
+def test_as_many_threads_as_others_leave_cores_free(threads: int, cores: int, others: float, used: int) -> None:
+    machine = Machine(cores)
+    assert set(machine.steps(5)) == {threads}
+    machine.others = others
+    assert set(machine.steps(5)[1:]) == {used} and torch.get_num_threads() == used
+    machine.others = 0.0
+    assert set(machine.steps(5)[1:]) == {threads} and torch.get_num_threads() == threads
 
 
-def test_busy_cores_are_left_and_tried_again_ever_more_rarely(machine: Machine) -> None:
-    machine.busy = True
-    used = machine.steps(2000)
-    tries = [place for place, threads in enumerate(used) if threads == machine.cores.most]
-    assert tries[0] == 0 and FIRST_PAUSE <= tries[1] <= FIRST_PAUSE + 2 and len(tries) < 14
-    assert max(later - earlier for earlier, later in zip(tries, tries[1:], strict=False)) <= LONGEST_PAUSE + 2
-    assert torch.get_num_threads() == machine.cores.used == machine.cores.most // 2
+@pytest.mark.parametrize("threads", [2], indirect=True)
+def test_the_first_step_knows_of_the_others(threads: int) -> None:
+    """Reading a prompt beside a busy process would take as long as all that follows."""
+    assert Machine(2, others=1.0).steps(1) == [1]
 
 
-def test_a_step_on_another_device_says_nothing_about_cores(machine: Machine) -> None:
-    """There a core that drives it waits most of the time, which would look like one that another process holds."""
-    other = Machine("cuda")
-    other.busy = True
-    assert set(other.steps(100)) == {other.cores.most}
+@pytest.mark.parametrize("threads", [2], indirect=True)
+def test_short_steps_are_looked_at_together(threads: int) -> None:
+    machine = Machine(2)
+    machine.others = 1.0
+    used = machine.steps(100, seconds=WINDOW / 10)
+    assert used.index(1) == pytest.approx(10, abs=1) and set(used[11:]) == {1}
 
 
-def test_all_cores_are_used_soon_after_they_are_free_again(machine: Machine) -> None:
-    machine.busy = True
-    machine.steps(40)
-    machine.busy = False
-    used = machine.steps(200)
-    assert set(used[LONGEST_PAUSE // 4 :]) == {machine.cores.most}
+@pytest.mark.parametrize("threads", [2], indirect=True)
+def test_a_loop_on_another_device_keeps_its_threads(threads: int) -> None:
+    machine = Machine(2, device="cuda")
+    machine.others = 2.0
+    assert set(machine.steps(20)) == {2}
 
 
-def test_fewer_cores_are_not_kept_where_they_are_slower(machine: Machine) -> None:
-    """Time that goes missing for another reason, such as a core that sleeps between products."""
-    used = []
-    for _ in range(400):
-        used.append(machine.cores.used)
-        with machine.cores.step():
-            machine.wall += 1.0 / machine.cores.used
-            machine.cpu += 0.5
-    assert used.count(machine.cores.most) > 380
-
-
-def test_what_runs_on_all_cores_leaves_the_steps_as_they_were(machine: Machine) -> None:
-    machine.busy = True
-    machine.steps(5)
+@pytest.mark.parametrize("threads", [2], indirect=True)
+def test_what_runs_on_all_cores_leaves_the_steps_as_they_were(threads: int) -> None:
+    machine = Machine(2)
+    machine.others = 1.0
+    machine.steps(2)
     with machine.cores.whole():
-        assert torch.get_num_threads() == machine.cores.most
-    assert torch.get_num_threads() == machine.cores.used < machine.cores.most
+        assert torch.get_num_threads() == 2
+    assert torch.get_num_threads() == machine.cores.used == 1
+    machine.cores.release()
+    assert torch.get_num_threads() == 2
+
+
+def test_a_process_that_holds_a_core_is_seen() -> None:
+    """On the real machine: beside one busy process for each core none is left free."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count := len(os.sched_getaffinity(0)) + 1)
+    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count - 1)]
+    try:
+        time.sleep(WINDOW)  # they are starting
+        assert Cores(torch.device("cpu")).used == 1
+    finally:
+        for process in busy:
+            process.kill()
+            process.wait()
+        torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("weights", [torch.float32, torch.bfloat16])
@@ -115,11 +146,3 @@ def test_the_number_of_threads_changes_no_bit_in_bfloat16(weights: torch.dtype) 
     torch.set_num_threads(before)
     for other in found[1:]:
         assert all(torch.equal(one, two) for one, two in zip(found[0], other, strict=True))
-
-
-def test_release_gives_all_threads_back(machine: Machine) -> None:
-    machine.busy = True
-    machine.steps(5)
-    assert torch.get_num_threads() < machine.cores.most
-    machine.cores.release()
-    assert torch.get_num_threads() == machine.cores.most

@@ -78,9 +78,9 @@ class Loop:
         self.cache = SlotCache(layers=self.layers, most_rows=self._most_rows(jobs), device=self.device)
         self.rows: list[_Row] = []
         self.next = torch.zeros(0, dtype=torch.long)
-        self.shared = self._shared(jobs)
         self.cores = Cores(self.device)
         try:
+            self.shared = self._shared(jobs)
             while jobs or self.rows:
                 if jobs and (not self.rows or self.cache.free >= min(len(jobs[-1].requests), self.cache.most_rows)):
                     yield from self._admit(jobs)
@@ -138,7 +138,8 @@ class Loop:
                 job.requests = rest
             else:
                 jobs.pop()
-        logits, prompts = self._prefill([job.ids for job in chosen])
+        with self.cores.step():
+            logits, prompts = self._prefill([job.ids for job in chosen])
         copies = [len(job.requests) for job in chosen]
         self.cache.admit(prompts, lengths=[len(job.ids) for job in chosen], copies=copies, shared=shared)
         new = [_Row(request, job.room, uniforms(request.seed, job.room)) for job in chosen for request in job.requests]

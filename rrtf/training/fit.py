@@ -6,9 +6,10 @@ from pathlib import Path
 import torch
 
 from rrtf.errors import ConfigurationError
+from rrtf.loading import load_tokenizer
 from rrtf.records import Group
 from rrtf.training.batches import encode, shortfall
-from rrtf.training.models import check_window, load_model, load_tokenizer, unavailable
+from rrtf.training.models import check_window, load_model, unavailable
 from rrtf.training.module import Log, RankingModule, Settings
 from rrtf.training.progress import Keeper
 from rrtf.training.quiet import keep_freed_memory, quiet

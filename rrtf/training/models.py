@@ -10,7 +10,6 @@ from transformers import PreTrainedModel
 
 from rrtf.errors import ConfigurationError, UserError
 from rrtf.loading import load_causal_lm
-from rrtf.loading import load_tokenizer as load_tokenizer
 from rrtf.training.packing import NAME
 from rrtf.training.settings import Accelerator, Adapter, AdapterKind, Attention, Batching, Precision, StrategyName, Trainer
 

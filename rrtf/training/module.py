@@ -127,7 +127,7 @@ class RankingModule(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """Forward and backward of one micro-batch; after the last of a step, the step."""
-        with self.cores.step(float(batch.input_ids.numel())) if self.cores else contextlib.nullcontext():
+        with self.cores.step() if self.cores else contextlib.nullcontext():
             rows = self.score(batch)
             found = terms(rows, loss=self.settings.loss)
             loss = self.settings.loss.rank_weight * found.rank + self.settings.loss.ce_weight * found.ce
