@@ -160,7 +160,26 @@ def test_every_configuration_is_explained_valid_and_says_how_to_get_its_file(pat
     assert settings.mistakes() == []
     assert settings.licence
     assert settings.format is Format.auto
-    assert settings.source is not Source.file or ("{path}" in settings.fetch and settings.sha256)
+    assert settings.source is not Source.file or (
+        "{path}" in settings.fetch and (settings.sha256 or path.stem == "code_alpaca")
+    )
+
+
+def test_a_folder_is_told_from_a_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(MissingDataError, match="a folder, not a file"):
+        locate(ProblemSet(source=Source.file, path=str(tmp_path)))
+
+
+def test_the_seeds_of_the_paper_are_read_from_their_file(tmp_path: Path) -> None:
+    settings = _configured("code_alpaca")
+    settings.data_dir = str(tmp_path)
+    with pytest.raises(MissingDataError, match="huggingface.co/datasets/sahil2801/CodeAlpaca-20k"):
+        list(load(settings, untested=True))
+    file = tmp_path / settings.path
+    file.parent.mkdir()
+    file.write_text(json.dumps([{"instruction": "Double it.", "input": "", "output": "def double(x):\n    return 2 * x"}]))
+    (problem,) = load(settings, untested=True)
+    assert (problem.entry_point, problem.licence, problem.origin) == ("double", "CC-BY-NC-4.0", "code_alpaca")
 
 
 EXPECTED = {

@@ -45,7 +45,8 @@ def locate(settings: ProblemSet) -> Path:
     given = Path(settings.path).expanduser()
     wanted = given if given.is_absolute() or given.is_file() else Path(settings.data_dir).expanduser() / given
     if not wanted.is_file():
-        raise MissingDataError(f"{wanted}: no such file ({settings.name}). {_remedy(wanted, settings)}")
+        what = "a folder, not a file" if wanted.is_dir() else "no such file"
+        raise MissingDataError(f"{wanted}: {what} ({settings.name}). {_remedy(wanted, settings)}")
     return wanted
 
 
