@@ -23,10 +23,9 @@ SPARE = 0.3
 
 
 class Look(NamedTuple):
-    """How many cores this process may use, and seconds up to now: of the clock, of these cores at work, of this process."""
+    """How many cores this process may use, and the seconds up to now of these cores at work and of this process."""
 
     cores: int
-    wall: float
     busy: float
     own: float
 
@@ -35,22 +34,29 @@ def look() -> Look:
     """The machine now. Time that a hypervisor gives to other machines counts as worked: such a core is not free either."""
     times = psutil.cpu_times(percpu=True)
     cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(len(times))
+    if max(cores) >= len(times):  # a container's list of cores has its own only, or some are switched off
+        cores = range(len(times))
     # Linux counts guests' time in user's too
     without = ("idle", "iowait", "guest", "guest_nice")
     busy = sum(sum(times[core]) - sum(getattr(times[core], name, 0.0) for name in without) for core in cores)
-    return Look(len(cores), time.perf_counter(), busy, time.process_time())
+    return Look(len(cores), busy, time.process_time())
 
 
 class Cores:
     """Sets torch's number of threads before and during a loop on a CPU; for another device it does nothing."""
 
     def __init__(
-        self, device: torch.device, *, look: Callable[[], Look] = look, wait: Callable[[float], None] = time.sleep
+        self,
+        device: torch.device,
+        *,
+        look: Callable[[], Look] = look,
+        clock: Callable[[], float] = time.perf_counter,
+        wait: Callable[[float], None] = time.sleep,
     ) -> None:
         self.most = self.used = torch.get_num_threads()
         self._watched = device.type == "cpu" and self.most > 1
-        self._look = look
-        self._last = look()
+        self._look, self._clock = look, clock
+        self._when, self._last = clock(), look()
         if self._watched:
             wait(FIRST)
             self._watch(FIRST)
@@ -74,11 +80,12 @@ class Cores:
         self._use(self.most)
 
     def _watch(self, window: float) -> None:
-        now, then = self._look(), self._last
-        if now.wall - then.wall >= window:
-            others = ((now.busy - then.busy) - (now.own - then.own)) / (now.wall - then.wall)
+        seconds = self._clock() - self._when
+        if seconds >= window:
+            now, then = self._look(), self._last
+            others = ((now.busy - then.busy) - (now.own - then.own)) / seconds
             self._use(max(1, min(self.most, math.floor(now.cores + SPARE - others))))
-            self._last = now
+            self._when, self._last = self._when + seconds, now
 
     def _use(self, threads: int) -> None:
         if threads != self.used:

@@ -6,11 +6,12 @@ import sys
 import time
 from collections.abc import Iterator
 
+import psutil
 import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from rrtf.cores import WINDOW, Cores, Look
+from rrtf.cores import WINDOW, Cores, Look, look
 from rrtf.training.batches import Tokens
 from rrtf.training.packing import NAME, packed
 from rrtf.training.scorer import Scorer
@@ -22,10 +23,14 @@ class Machine:
     def __init__(self, cores: int, *, device: str = "cpu", others: float = 0.0) -> None:
         self.count, self.others = cores, others
         self.wall = self.busy = self.own = 0.0
-        self.cores = Cores(torch.device(device), look=self.look, wait=lambda seconds: self.work(seconds, own=0.0))
+        self.looks = 0
+        self.cores = Cores(
+            torch.device(device), look=self.look, clock=lambda: self.wall, wait=lambda seconds: self.work(seconds, own=0.0)
+        )
 
     def look(self) -> Look:
-        return Look(self.count, self.wall, self.busy, self.own)
+        self.looks += 1
+        return Look(self.count, self.busy, self.own)
 
     def work(self, seconds: float, *, own: float) -> None:
         self.wall += seconds
@@ -86,6 +91,7 @@ def test_short_steps_are_looked_at_together(threads: int) -> None:
     machine.others = 1.0
     used = machine.steps(100, seconds=WINDOW / 10)
     assert used.index(1) == pytest.approx(10, abs=1) and set(used[11:]) == {1}
+    assert machine.looks <= 12  # a look at a hundred cores takes milliseconds, as a step does
 
 
 @pytest.mark.parametrize("threads", [2], indirect=True)
@@ -105,6 +111,11 @@ def test_what_runs_on_all_cores_leaves_the_steps_as_they_were(threads: int) -> N
     assert torch.get_num_threads() == machine.cores.used == 1
     machine.cores.release()
     assert torch.get_num_threads() == 2
+
+
+def test_a_container_that_numbers_its_cores_anew_is_looked_at_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {40, 41})
+    assert look().cores == len(psutil.cpu_times(percpu=True))
 
 
 def test_a_process_that_holds_a_core_is_seen() -> None:
