@@ -117,7 +117,7 @@ def test_an_experiment_composes_at_every_scale_to_what_is_known(name: str) -> No
 
 
 def test_there_is_a_golden_file_for_each_experiment_and_no_other() -> None:
-    assert len(EXPERIMENTS) == 12
+    assert len(EXPERIMENTS) == 13
     assert {path.stem for path in GOLDEN.glob("*.txt")} == {"options", "defaults", *EXPERIMENTS}
 
 

@@ -145,6 +145,25 @@ def test_the_drop_of_a_variant_is_reported_beside_the_benchmark_itself(folder: P
     assert f"<title>{row.title}</title>" in page and row.title == "rrtf student.precision=float32"
 
 
+def test_one_command_reports_the_drop_of_every_variant_with_interval_and_verdict(folder: Path) -> None:
+    register()
+    student = [f"student.checkpoint={folder}/student", "student.precision=float32", "student.profile.style=plain"]
+    places = [f"store={folder}/store", f"run_dir={folder}/run", "logger.mode=disabled"]
+    few = [f"benchmarks.builtin_heldout.{what}" for what in ("problems.limit=3", "protocol.max_new_tokens=4")]
+    with hydra.initialize_config_module("rrtf.conf", version_base="1.3"):
+        chosen = build(hydra.compose("config", ["experiment=robustness", *student, *places, *few]))
+    row, printed = run(chosen)
+    assert {c.benchmark: c.first.removeprefix("student on ") for c in row.comparisons} == {
+        "builtin_renamed": "original",
+        "builtin_reworded": "original",
+        "builtin_examples": "original",
+        "builtin_examples_reordered": "examples",
+    }
+    for name in ("renamed", "reworded", "examples_reordered"):
+        assert re.search(rf"builtin_{name}: .*: within noise, p = 1 \(\+0\.0 points \[-\d.*of 3\)", printed), name
+    assert {score.problems for score in row.scores if "/" not in score.benchmark} == {3}
+
+
 def test_batch_size_is_measured_with_answers_that_were_really_drawn_in_such_batches(folder: Path) -> None:
     plain, _ = run(settings(folder, benchmarks={"small": heldout()}))
     assert plain.batches == ()
