@@ -45,6 +45,9 @@ class RayStream(Stream):
         self._there = ray.put(there)
         self._run = ray.remote(judge_shard).options(num_cpus=1, max_retries=RETRIES)
 
+    def _endless_first(self) -> None:
+        """Not here: they would stand one behind the other in the same shard."""
+
     def _dispatch(self, *, full: bool) -> bool:
         """Send off whole shards, and with `full` what is left as well. True when enough are under way."""
         while self._ready and (full or len(self._ready) >= SHARD) and len(self._flying) < self._most:

@@ -83,7 +83,9 @@ class Stream:
             while more and len(window) < self.window:
                 job = next(jobs, None)
                 more = job is not None
-                if job is not None:
+                if job is None:
+                    self._endless_first()
+                else:
                     window.append((job.problem.task_id, self._task(job)))
                     if len(window) >= AHEAD * self._limit and self._dispatch(full=False):
                         self._turn(wait=False)
@@ -92,6 +94,10 @@ class Stream:
             if window and window[0][1].verdict is None:
                 self._dispatch(full=True)
                 self._turn(wait=True)
+
+    def _endless_first(self) -> None:
+        """Where no program follows, those that may be endless begin: else the other cores wait at the end for the last of them."""
+        self._ready = deque(sorted(self._ready, key=lambda task: "while" not in task.program))
 
     def _task(self, job: Job) -> Task:
         tests = self._keys.tests(job.problem)

@@ -273,7 +273,7 @@ class Run:
         if self._tick is not None:
             self._quiet += (1 - look["awake"]) * max(0.0, now - self._tick[0] - max(0.0, active - self._tick[1]))
         self._tick = (now, active)
-        grace = 1.5 if self.evidence.busy else 1.05
+        grace = 1.5 if self.evidence.busy else 1.0  # beyond the limit it is a timeout, unless a busy machine is to blame
         if used > self._bounds.total * grace:
             self.stop("timeout", f"more than {self._bounds.total:g} CPU seconds")
         elif self._bounds.total > limit and used - self._since > limit * grace:
