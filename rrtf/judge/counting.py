@@ -15,7 +15,7 @@ import threading
 import time
 import unittest
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any
 
@@ -24,6 +24,8 @@ from rrtf.judge.trusted import Halt
 JUDGE = "__rrtf_judge__"
 # a call of the program may keep the tests waiting, until its own limits end it (30 seconds and 30 times its CPU limit)
 ASLEEP = 18
+LOOK = 0.5  # seconds between two looks at tests that may wait for what never comes
+STILL = 0.02  # CPU seconds between two looks in which nothing moves
 
 
 class Overrun(Halt):
@@ -31,12 +33,15 @@ class Overrun(Halt):
 
 
 @contextlib.contextmanager
-def bounded(seconds: float) -> Iterator[None]:
-    """Trusted code that works on what a program gave it: so many CPU seconds, and many times that asleep. Raises Overrun."""
-    for number in (signal.SIGPROF, signal.SIGALRM):
-        signal.signal(number, _overrun)
+def bounded(seconds: float, *, idle: float | None = None, heard: Callable[[], int] = int) -> Iterator[None]:
+    """Trusted code that works on what a program gave it: so many CPU seconds, and many times that asleep. Raises Overrun.
+
+    It may be `idle` (as long) while nothing comes from the program: `heard` counts the news of it.
+    """
+    signal.signal(signal.SIGPROF, _overrun)
+    signal.signal(signal.SIGALRM, _Watch(ASLEEP * seconds, seconds if idle is None else idle, heard))
     signal.setitimer(signal.ITIMER_PROF, seconds, 1)  # again where the tests catch everything
-    signal.setitimer(signal.ITIMER_REAL, ASLEEP * seconds, ASLEEP)
+    signal.setitimer(signal.ITIMER_REAL, LOOK, LOOK)
     try:
         yield
     finally:
@@ -46,6 +51,23 @@ def bounded(seconds: float) -> Iterator[None]:
 
 def _overrun(*_: object) -> None:
     raise Overrun
+
+
+class _Watch:
+    """Looks from time to time whether trusted code still gets on."""
+
+    def __init__(self, asleep: float, idle: float, heard: Callable[[], int]) -> None:
+        self._idle, self._heard = idle, heard
+        self._end = time.monotonic() + asleep
+        self._before, self._moved = (0, 0.0), time.monotonic()
+
+    def __call__(self, *_: object) -> None:
+        now, (news, used) = time.monotonic(), (self._heard(), time.process_time())
+        if news != self._before[0] or used > self._before[1] + STILL:
+            self._before, self._moved = (news, used), now
+        if now > self._end or now > self._moved + self._idle:
+            self._end, self._moved = max(now, self._end) + ASLEEP, now  # again where the tests catch everything
+            raise Overrun
 
 
 _ended: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
@@ -124,7 +146,7 @@ class Poison:
 
     __getattr__ = __call__ = __iter__ = __len__ = __bool__ = __getitem__ = __contains__ = __hash__ = _use
     __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = __add__ = __radd__ = __sub__ = __rsub__ = _use
-    __str__ = __repr__ = __float__ = __int__ = __index__ = __abs__ = __neg__ = _use
+    __str__ = __repr__ = __float__ = __int__ = __index__ = __abs__ = __neg__ = __reduce_ex__ = _use
 
 
 class _Rewriter(ast.NodeTransformer):

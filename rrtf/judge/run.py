@@ -47,6 +47,7 @@ class Run:
         self._turning = threading.RLock()  # a thread of the tests may wait for an answer when they end
         self._tick: tuple[float, float] | None = None
         self._answered, self._since = False, 0.0
+        self.turns = 0  # news of the program
         self._quiet = 0.0
         self._began = time.monotonic()
         self._start(stdin)
@@ -187,6 +188,7 @@ class Run:
 
     def _turn(self) -> None:
         """Wait for the next events and take them in."""
+        self.turns += 1
         with self._turning:
             for descriptor, _ in () if self.over else self._poll.poll():
                 if self.over:

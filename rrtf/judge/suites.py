@@ -15,7 +15,7 @@ from enum import Enum
 from typing import Any
 
 from rrtf.judge import closeness
-from rrtf.judge.counting import JUDGE, Overrun, Tally, end_threads, free_names, rewrite
+from rrtf.judge.counting import JUDGE, Overrun, Tally, bounded, end_threads, free_names, rewrite
 from rrtf.judge.evaluating import watched
 from rrtf.judge.exchange import Classes
 from rrtf.judge.inputs import Inputs
@@ -33,6 +33,7 @@ from rrtf.records import Problem, TestKind
 VALUES = (int, float, str, bytes, tuple, list, dict, set, frozenset, BaseException, Enum)
 BUILTIN = frozenset(dir(builtins)) | {"__name__", "__file__"}
 ALIASES = {"np": "numpy", "pd": "pandas"}
+DRY_SECONDS, DRY_IDLE = 20.0, 2.0  # CPU seconds of the tests against no program, and how long they may wait for it
 # what of the program's process its tests can't see
 UNSEEN = {
     r"\btempfile\b|\btmp_?path\b|\btmpdir\b": "files that they and the program both see",
@@ -196,8 +197,12 @@ class CallSuite:
         if self._dry is None:
             tally = Tally()
             namespace, remote = self.prepare()
-            self.execute(namespace, remote, None, tally)
-            self._dry = tally.total
+            try:
+                with bounded(DRY_SECONDS, idle=DRY_IDLE):
+                    self.execute(namespace, remote, None, tally)
+                self._dry = tally.total
+            except (Overrun, Unsupported):  # they wait for what never comes; or they can't run, as the first verdict will say
+                self._dry = tally.total + 1
             end_threads()
         return self._dry
 

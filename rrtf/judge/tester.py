@@ -103,10 +103,11 @@ class Tester:
         """True when the tests ran to their end with the candidate still alive."""
         seconds = 2 + 3 * bounds.seconds
         try:
-            with bounded(seconds):
+            with bounded(seconds, heard=lambda: remote.run.turns):
                 suite.execute(namespace, remote, described, tally)
         except Overrun:
-            remote.run.stop("timeout", f"the tests needed more than {seconds:g} CPU seconds for what the program returned")
+            words = f"the tests needed more than {seconds:g} seconds for what the program returned, or waited for more"
+            remote.run.stop("timeout", words)
         return not remote.run.over
 
     def _report(self, job: int, finding: Finding) -> None:
