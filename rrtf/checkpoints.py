@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from rrtf.errors import MissingDataError
 from rrtf.gguf_wheels import WHEELS, fetch
-from rrtf.loading import load_causal_lm, load_tokenizer, reading
+from rrtf.loading import load_causal_lm, load_tokenizer, reading, refuse_quantized
 from rrtf.store import digest as digest_of
 from rrtf.store import file_digest, lock
 
@@ -256,6 +256,7 @@ def _merge(adapter: Path, base: Path, target: Path) -> None:
     import torch
     from peft import PeftModel
 
+    refuse_quantized(base)
     model = load_causal_lm(base, dtype=torch.bfloat16)
     merged: Any = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
     merged.to(dtype=torch.bfloat16).save_pretrained(target)

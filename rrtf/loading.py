@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rrtf.errors import UserError
+from rrtf.gptq_folders import gptqmodel_at_work, is_gptq, quantized_by, unpack
 
 
 @contextlib.contextmanager
@@ -49,11 +50,30 @@ def load_config(folder: Path) -> Any:
         return AutoConfig.from_pretrained(folder, trust_remote_code=False)
 
 
-def load_causal_lm(folder: Path, **options: Any) -> Any:
-    """The folder's causal language model; nothing pickled is read.
+def load_causal_lm(folder: Path, *, device: str = "cpu", **options: Any) -> Any:
+    """The folder's causal language model on `device`; nothing pickled is read.
 
-    Raises UserError, also where weights are missing or of another shape, which transformers would only make up at random.
+    Raises UserError, also where weights are missing or of another shape, which transformers would only make up at random,
+    and MissingDataError for a GPTQ folder without the extra that reads it.
     """
+    if not is_gptq(folder):
+        model = _load_causal_lm(folder, **options)
+        return model if device == "cpu" else model.to(device)
+    on_device = {} if device == "cpu" else {"device_map": {"": device}}  # it chooses the kernels by the device it loads to
+    with gptqmodel_at_work(folder):
+        model = _load_causal_lm(folder, **on_device, **options)
+        if device == "cpu":
+            unpack(model)
+    return model
+
+
+def refuse_quantized(folder: Path) -> None:
+    """Raise UserError where a folder's weights are quantized: they can't be trained, nor an adapter be added to them."""
+    if method := quantized_by(folder):
+        raise UserError(f"{folder}: quantized ({method}), so it can't be trained; name the original")
+
+
+def _load_causal_lm(folder: Path, **options: Any) -> Any:
     from transformers import AutoModelForCausalLM
 
     options |= {"use_safetensors": True, "trust_remote_code": False, "ignore_mismatched_sizes": True}
@@ -61,7 +81,8 @@ def load_causal_lm(folder: Path, **options: Any) -> Any:
         loaded: Any = AutoModelForCausalLM.from_pretrained(folder, output_loading_info=True, **options)
     model, found = loaded
     absent = sorted(found["missing_keys"]) + sorted(name for name, *_ in found["mismatched_keys"])
-    if absent and not hasattr(model.config, "quantization_config"):  # a quantized layer's weights have other names
+    quantized = getattr(model.config, "quantization_config", None)
+    if absent and (quantized is None or quantized.quant_method == "gptq"):  # other methods' weights change their names
         raise UserError(
             f"{folder}: its weights are not those of {type(model).__name__}: {len(absent)} are missing or of another shape, "
             f"such as {absent[0]}"

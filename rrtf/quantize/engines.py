@@ -4,7 +4,7 @@ A folder with model.bin is CTranslate2's. Everything else is transformers': the 
 transformers hands to GPTQModel (extra `gptq`). Tokens are ids everywhere.
 """
 
-import importlib.util
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from queue import Queue
@@ -12,9 +12,8 @@ from threading import Event, Thread
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from rrtf.checkpoints import is_ctranslate2
-from rrtf.errors import MissingDataError, UserError
+from rrtf.errors import UserError
 from rrtf.loading import load_causal_lm, load_tokenizer, padding
-from rrtf.quantize.support import INSTALL_GPTQ, read_config
 
 # the checkpoint's own generation settings may name these; greedy decoding warns about them
 _GREEDY: dict[str, Any] = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
@@ -31,9 +30,10 @@ class Draw(NamedTuple):
 
 @runtime_checkable
 class Engine(Protocol):
-    """A loaded model with its tokenizer."""
+    """A loaded model with its tokenizer. `kernel` says what multiplies its weights, and in which numbers."""
 
     tokenizer: Any
+    kernel: str
 
     def generate(self, prompts: Sequence[Sequence[int]], *, new_tokens: int, forced: bool) -> list[list[int]]:
         """The likeliest continuation of each prompt; `forced` goes on past end tokens to exactly `new_tokens`."""
@@ -45,12 +45,6 @@ class Engine(Protocol):
         """New tokens one by one, until an end token (which is left out) or the limit."""
 
 
-def is_gptq(folder: Path) -> bool:
-    """Whether a folder holds a model that GPTQ quantized."""
-    quantized = read_config(folder).get("quantization_config") or {}
-    return bool(quantized.get("quant_method") == "gptq")
-
-
 def load(folder: Path, *, threads: int = 0) -> Engine:
     """Load `folder` on the GPU where there is one, else on `threads` processor threads (0: the library's own choice).
 
@@ -58,8 +52,6 @@ def load(folder: Path, *, threads: int = 0) -> Engine:
     """
     if is_ctranslate2(folder):
         return CTranslate2Engine(folder, threads=threads)
-    if is_gptq(folder) and not all(importlib.util.find_spec(name) for name in ("gptqmodel", "optimum")):
-        raise MissingDataError(f"{folder}: a GPTQ checkpoint; {INSTALL_GPTQ}")
     return TransformersEngine(folder, threads=threads)
 
 
@@ -76,6 +68,7 @@ class CTranslate2Engine:
             self.model = ctranslate2.Generator(str(folder), device=device, inter_threads=1, intra_threads=threads)
         except (RuntimeError, ValueError) as error:
             raise UserError(f"{folder}: CTranslate2 can't load it: {error}") from None
+        self.kernel = f"CTranslate2 {self.model.compute_type}"
 
     def _tokens(self, ids: Sequence[int]) -> list[str]:
         return list(self.tokenizer.convert_ids_to_tokens(list(ids)))
@@ -119,7 +112,9 @@ class TransformersEngine:
             torch.set_num_threads(threads)
         logging.disable_progress_bar()
         self.tokenizer = load_tokenizer(folder)
-        self.model = load_causal_lm(folder).to("cuda" if torch.cuda.is_available() else "cpu").eval()
+        self.model = load_causal_lm(folder, device="cuda" if torch.cuda.is_available() else "cpu").eval()
+        layers = Counter(name for layer in self.model.modules() if "Linear" in (name := type(layer).__name__))
+        self.kernel = f"{layers.most_common(1)[0][0]} {str(self.model.dtype).removeprefix('torch.')}"
         self.padding = padding(self.tokenizer)
 
     def _padded(self, rows: Sequence[Sequence[int]], *, left: bool) -> dict[str, Any]:

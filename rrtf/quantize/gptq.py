@@ -27,8 +27,9 @@ def convert_gptq(source: Path, settings: Quantization, target: Path, *, calibrat
     """Write `source`, quantized, to the new folder `target`, calibrated on the texts. Raises InfrastructureError."""
     target.mkdir(parents=True)
     job = {"source": str(source), "target": str(target), "settings": dataclasses.asdict(settings), "texts": list(calibration)}
-    # GPTQModel's own default starts more workers than a small machine has cores, and then they only wait for each other
-    environment = os.environ | {"GPTQMODEL_CPU_WORKERS": os.environ.get("GPTQMODEL_CPU_WORKERS", str(cores()))}
+    # GPTQModel's own default counts the machine's cores, not this process's; below two workers it does not start
+    workers = os.environ.get("GPTQMODEL_CPU_WORKERS", str(max(2, cores())))
+    environment = os.environ | {"GPTQMODEL_CPU_WORKERS": workers}
     command = [sys.executable, "-m", "rrtf.quantize.gptq"]
     tail: deque[str] = deque(maxlen=12)
     with subprocess.Popen(
@@ -55,7 +56,13 @@ def _run(job: dict[str, Any]) -> None:
     from gptqmodel import GPTQModel, QuantizeConfig
 
     settings = Quantization(**job["settings"] | {"method": Method(job["settings"]["method"])})
-    config = QuantizeConfig(bits=settings.weight_bits, group_size=settings.group_size, desc_act=settings.act_order)
+    config = QuantizeConfig(
+        bits=settings.weight_bits,
+        group_size=settings.group_size,
+        desc_act=settings.act_order,
+        # its default, an order within the groups; there is none where a whole row is one, or where the columns' order is set
+        act_group_aware=settings.group_size > 0 and not settings.act_order,
+    )
     model = GPTQModel.load(job["source"], config)
     texts = [{"input_ids": ids} for ids in _encode(model.tokenizer, job["texts"], settings.calibration_tokens)]
     model.quantize(texts, batch_size=1)

@@ -50,6 +50,7 @@ class Measured:
     ms_per_token       a new token at batch 1, prompt not counted (the paper's "ms/token")
     prompt_tokens_per_second   reading a prompt at batch 1, until its first token
     tokens_per_second_8, _32   new tokens at that batch size, prompts' time included
+    kernel             what multiplied, and in which numbers
     """
 
     name: str
@@ -69,6 +70,7 @@ class Measured:
     tokens_per_second_8: Spread
     tokens_per_second_32: Spread
     versions: dict[str, str]
+    kernel: str = ""
 
 
 def measure(
@@ -166,6 +168,7 @@ def _measured(item: Format, worker: Worker, taken: _Taken, settings: Measurement
         tokens_per_second_8=rates[8],
         tokens_per_second_32=rates[32],
         versions=sidecar.versions(),
+        kernel=worker.memory["kernel"],
     )
 
 

@@ -4,8 +4,6 @@ CTranslate2's loader is run on the architecture with weights that have shapes bu
 fails (a rotary scaling it does not know, an attribute this transformers version renamed) is found as surely as a missing one.
 """
 
-import importlib.util
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,11 +11,10 @@ from typing import Any, NamedTuple
 from rich.markup import escape
 from rich.table import Table
 
-from rrtf.errors import MissingDataError, UserError
+from rrtf.errors import UserError
+from rrtf.gptq_folders import INSTALL_GPTQ, gptq_installed, import_gptqmodel, read_config
 from rrtf.loading import load_config
 from rrtf.quantize.settings import Method, Quantization
-
-INSTALL_GPTQ = "GPTQModel is not installed: pip install 'rrtf[gptq]'"
 
 
 class Support(NamedTuple):
@@ -43,20 +40,6 @@ def support(checkpoint: Path, wanted: Sequence[Quantization]) -> list[Support]:
         reason = _already_small(config) or (_gptq_reason(config, settings) if settings.gptq else _ct2_reason(checkpoint))
         found.append(Support(settings, architecture, reason, "" if reason else _note(settings)))
     return found
-
-
-def read_config(checkpoint: Path) -> dict[str, Any]:
-    """config.json of a folder. Raises MissingDataError or UserError."""
-    file = checkpoint / "config.json"
-    if not file.is_file():
-        raise MissingDataError(f"{checkpoint}: not a checkpoint: it has no config.json")
-    try:
-        config = json.loads(file.read_text())
-    except ValueError as error:
-        raise UserError(f"{file}: not JSON: {error}") from None
-    if not isinstance(config, dict):
-        raise UserError(f"{file}: expected an object, found {type(config).__name__}")
-    return config
 
 
 def refuse(checkpoint: Path, wanted: Sequence[Quantization], *, show: Callable[[Table], None] = lambda table: None) -> None:
@@ -123,8 +106,9 @@ def _first_line(error: Exception) -> str:
 
 def _gptq_reason(config: dict[str, Any], settings: Quantization) -> str:
     """Why GPTQModel can't quantize the architecture, or ""."""
-    if importlib.util.find_spec("gptqmodel") is None or importlib.util.find_spec("optimum") is None:
+    if not gptq_installed():
         return INSTALL_GPTQ
+    import_gptqmodel()
     from gptqmodel.models.auto import MODEL_MAP
 
     model_type = config.get("model_type", "")

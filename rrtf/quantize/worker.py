@@ -84,6 +84,7 @@ class _Orders:
         threads = threads or cores()
         self.engine = load(Path(folder), threads=threads)
         found = {"loading_mb": self.memory(), "device": "cuda" if self.free else "cpu", "threads": threads}
+        found |= {"kernel": self.engine.kernel}
         gc.collect()
         give_back()
         _reset_peak()
@@ -121,15 +122,15 @@ def _import_libraries(folder: Path) -> None:
     import torch
 
     from rrtf.checkpoints import is_ctranslate2
+    from rrtf.gptq_folders import import_gptqmodel, is_gptq
     from rrtf.loading import load_tokenizer
-    from rrtf.quantize.engines import is_gptq
 
     load_tokenizer(folder)
     torch.ones(8, 8) @ torch.ones(8, 8)
     if is_ctranslate2(folder):
         import ctranslate2  # noqa: F401
     elif is_gptq(folder):
-        import gptqmodel  # noqa: F401
+        import_gptqmodel()
 
 
 def _status(field: str) -> float | None:

@@ -9,7 +9,7 @@ from peft import LoraConfig, PeftModel, get_peft_model, prepare_model_for_kbit_t
 from transformers import PreTrainedModel
 
 from rrtf.errors import ConfigurationError, UserError
-from rrtf.loading import load_causal_lm
+from rrtf.loading import load_causal_lm, refuse_quantized
 from rrtf.training.packing import NAME
 from rrtf.training.settings import Accelerator, Adapter, AdapterKind, Attention, Batching, Precision, StrategyName, Trainer
 
@@ -63,6 +63,7 @@ def load_model(checkpoint: Path, *, adapter: Adapter, trainer: Trainer, batching
     """The model with its adapter, in training mode; raises ConfigurationError where `unavailable` finds something."""
     if found := unavailable(adapter=adapter, trainer=trainer, batching=batching):
         raise ConfigurationError(found)
+    refuse_quantized(checkpoint)
     options: dict[str, Any] = {"dtype": weights_dtype(trainer, adapter), "attn_implementation": kernel(trainer, batching)}
     if adapter.kind is AdapterKind.qlora:
         options["quantization_config"] = _four_bit(trainer)

@@ -1,0 +1,166 @@
+"""GPTQ for real, where the extra `gptq` is installed: made, answered by transformers at a plain model's speed, and measured."""
+
+import importlib.util
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from training_models import checkpoint
+
+from rrtf.errors import MissingDataError, UserError
+from rrtf.generate_command import main
+from rrtf.gptq_folders import import_gptqmodel, is_gptq, unpack
+from rrtf.loading import load_causal_lm
+from rrtf.quantize import sidecar
+from rrtf.quantize.convert import quantize
+from rrtf.quantize.measure import Format, measure
+from rrtf.quantize.settings import Measurement, Method, Quantization
+from rrtf.training.models import load_model
+from rrtf.training.settings import Adapter, Batching, Trainer
+
+WIDE = {"hidden_size": 64, "intermediate_size": 128}
+TEXTS = ["def add(a, b):\n    return a + b\n" * 4, "for x in range(10):\n    print(x)\n" * 4] * 8
+INT8 = Quantization(method=Method.gptq_int8, group_size=32)
+with_gptq = pytest.mark.skipif(importlib.util.find_spec("gptqmodel") is None, reason="the extra gptq is not installed")
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return checkpoint(tmp_path_factory.mktemp("models") / "llama", **WIDE)
+
+
+@pytest.fixture(scope="module")
+def made(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return quantize(source, INT8, TEXTS, out=tmp_path_factory.mktemp("made") / "gptq_int8")
+
+
+def kernels(model: torch.nn.Module) -> set[str]:
+    return {type(layer).__name__ for layer in model.modules() if "Linear" in type(layer).__name__}
+
+
+@with_gptq
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype, off", [(torch.bfloat16, 0), (torch.float16, 2e-3), (torch.float32, 1e-5)])
+def test_unpacked_once_is_the_same_model(made: Path, dtype: torch.dtype, off: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = torch.tensor([list(b"def add(a, b):")])
+    with monkeypatch.context() as patch, torch.inference_mode():
+        patch.setattr("rrtf.loading.unpack", lambda model: None)
+        packed = load_causal_lm(made, dtype=dtype)
+        assert "TorchLinear" in kernels(packed)
+        wanted = packed(ids).logits
+    with torch.inference_mode():
+        plain = load_causal_lm(made, dtype=dtype)
+        assert kernels(plain) == {"Linear"} and plain.dtype is dtype
+        found = plain(ids).logits
+    torch.testing.assert_close(found, wanted, rtol=0, atol=off)  # where it is not 0, sums are taken in another order
+
+
+@with_gptq
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "changes, off",  # the last has a kernel that rounds its sums to bfloat16
+    [({"bits": 2, "act_order": True}, 0), ({"bits": 3}, 0), ({"bits": 4, "group_size": -1}, 0.05)],
+)
+def test_whatever_has_no_fast_kernel_on_a_processor_is_unpacked(
+    changes: dict[str, int], off: float, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Quantization(**{"method": Method.gptq_int8, "group_size": 32, **changes})
+    folder = quantize(source, settings, TEXTS, out=tmp_path / "out")
+    written = json.loads((folder / "config.json").read_text())["quantization_config"]
+    asked = (settings.weight_bits, settings.group_size, settings.act_order)
+    assert (written["bits"], written["group_size"], written["desc_act"]) == asked
+    ids = torch.tensor([list(b"x = 1\n")])
+    with monkeypatch.context() as patch, torch.inference_mode():
+        patch.setattr("rrtf.loading.unpack", lambda model: None)
+        wanted = load_causal_lm(folder, dtype=torch.bfloat16)(ids).logits
+    with torch.inference_mode():
+        plain = load_causal_lm(folder, dtype=torch.bfloat16)
+        assert kernels(plain) == {"Linear"}
+        found = plain(ids).logits
+    torch.testing.assert_close(found, wanted, rtol=0, atol=off)
+
+
+@with_gptq
+@pytest.mark.slow
+def test_only_the_answer_is_printed(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for _ in range(2):
+        assert main([str(made), "x =", "--plain", "--max-new-tokens", "4", "--threads", "1"]) == 0
+    printed = capsys.readouterr().out
+    assert len(printed) < 40 and "GPT" not in printed and "INFO" not in printed
+
+
+@with_gptq
+@pytest.mark.slow
+def test_the_folder_is_described_and_a_damaged_one_is_said(source: Path, made: Path, tmp_path: Path) -> None:
+    about = sidecar.read(made)
+    assert about and about.settings["group_size"] == 32 and about.calibration_texts == len(TEXTS)
+    assert {"gptqmodel", "optimum", "torch"} <= about.versions.keys()
+    assert quantize(source, INT8, TEXTS, out=made) == made  # finished: not made again
+    with pytest.raises(UserError, match="calibration_texts is 16"):
+        quantize(source, INT8, TEXTS[:3], out=made)
+    broken = shutil.copytree(made, tmp_path / "broken")
+    weights = (broken / "model.safetensors").read_bytes()
+    (broken / "model.safetensors").write_bytes(weights[: len(weights) // 2])
+    with pytest.raises(UserError, match="broken: can't be loaded"):
+        load_causal_lm(broken)
+
+
+@with_gptq
+@pytest.mark.slow
+def test_weights_that_are_missing_are_never_made_up(made: Path, tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    lacking = shutil.copytree(made, tmp_path / "lacking")
+    tensors = load_file(lacking / "model.safetensors")
+    save_file({name: t for name, t in tensors.items() if "layers.1.mlp.up_proj" not in name}, lacking / "model.safetensors")
+    with pytest.raises(UserError, match="missing or of another shape, such as model.layers.1.mlp.up_proj"):
+        load_causal_lm(lacking)
+
+
+@with_gptq
+@pytest.mark.slow
+def test_the_kernel_that_ran_is_said(source: Path, made: Path) -> None:
+    settings = Measurement(rounds=1, prompt_tokens=8, new_tokens=2, threads=1)
+    rows = measure([Format("original", source), Format("int8", made)], ["def add(a, b):\n"], settings)
+    assert [row.kernel for row in rows] == ["Linear float32", "Linear bfloat16"]
+
+
+def named_gptq(folder: Path) -> Path:
+    """A checkpoint that only says of itself that GPTQ made it."""
+    checkpoint(folder)
+    config = json.loads((folder / "config.json").read_text())
+    config["quantization_config"] = {"quant_method": "gptq", "bits": 4, "group_size": 32}
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+def test_the_extra_is_named_where_it_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = named_gptq(tmp_path / "quantized")
+    assert is_gptq(folder)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(MissingDataError, match=r"quantized: a GPTQ checkpoint; .*pip install 'rrtf\[gptq\]'"):
+        load_causal_lm(folder)
+    assert main([str(folder), "x ="]) == 2
+    assert "pip install 'rrtf[gptq]'" in capsys.readouterr().err
+
+
+def test_a_small_model_is_not_trained(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"quantized: quantized \(gptq\), so it can't be trained; name the original"):
+        load_model(named_gptq(tmp_path / "quantized"), adapter=Adapter(), trainer=Trainer(), batching=Batching())
+
+
+def test_nothing_to_unpack_changes_nothing(source: Path) -> None:
+    if importlib.util.find_spec("gptqmodel"):
+        import_gptqmodel()
+        model = load_causal_lm(source)
+        unpack(model)
+        assert kernels(model) == {"Linear"}
