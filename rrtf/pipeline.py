@@ -1,14 +1,22 @@
 """The order of the stages. `plan(settings)` names every step without running anything; `rrtf.plan.execute` runs them."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 from rrtf.data_steps import prepared, voted
-from rrtf.evaluation.settings import ProtocolKind
+from rrtf.errors import MissingDataError, UserError
+from rrtf.evaluation.robustness import vary
+from rrtf.evaluation.settings import Benchmark, ProtocolKind
+from rrtf.judge.authors_image import image_id
 from rrtf.plan import Step
+from rrtf.problems.load import first
 from rrtf.quantize_steps import agreed, measured, quantized
 from rrtf.records import Role
+from rrtf.sampling.settings import Source
+from rrtf.sampling.stage import identity
 from rrtf.settings import Settings
-from rrtf.steps import Evaluation, Model, Planner
+from rrtf.steps import Evaluation, Model, Planner, examples
 from rrtf.train_steps import SILENT, Log, after, each_epoch, later, trained
 
 
@@ -39,7 +47,13 @@ class Plan(NamedTuple):
 
 def plan(settings: Settings, *, log: Log = SILENT) -> Plan:
     """Every step of a run, nothing run yet. `log` gets each training step's numbers and answers while it trains."""
+    require_files(settings)
     planner = Planner(settings)
+    # all problems first: that a file ends too early is to be known before anybody is asked or paid
+    untested = settings.test_votes is not None
+    planner.problems(settings.problems, untested=untested)
+    for benchmark in settings.benchmarks.values():
+        planner.problems(benchmark.problems, variant=benchmark.variant)
     student = Model("student", settings.student)
     models = {name: Model(name, source) for name, source in settings.teachers.items()}
     seeds = prepared(planner)
@@ -64,6 +78,40 @@ def plan(settings: Settings, *, log: Log = SILENT) -> Plan:
         ]
     whole = Plan(planner.steps, problems, rounds, evaluations, None, [])
     return with_formats(planner, whole, student, teachers) if settings.quantize else whole
+
+
+def require_files(settings: Settings) -> None:
+    """Raise MissingDataError that tells all at once what is wrong with the files and checkpoints a run reads, and the remedy.
+
+    Checksums are compared; of a problem file's rows those up to the first one wanted are read.
+    """
+    read: dict[str, Callable[[], object]] = {
+        "problems": partial(first, settings.problems, untested=settings.test_votes is not None)
+    }
+    read |= {f"benchmarks.{name}": partial(_try, benchmark) for name, benchmark in settings.benchmarks.items()}
+    asked: dict[str, Source | None] = {f"teachers.{name}": teacher for name, teacher in settings.teachers.items()}
+    asked["writer"] = settings.writer
+    if settings.rounds or settings.benchmarks or settings.quantize:
+        asked["student"] = settings.student
+    if settings.student_responses.path:
+        asked["student_responses"] = settings.student_responses
+    read |= {name: partial(identity, source) for name, source in asked.items() if source}
+    wrong = []
+    for name, reader in read.items():
+        try:
+            reader()
+        except UserError as error:
+            wrong.append(f"{name}: {error}")
+    if wrong:
+        raise MissingDataError("\n  - ".join(["not all that this run reads is here and whole:", *wrong]))
+
+
+def _try(benchmark: Benchmark) -> None:
+    """Read as much of a benchmark as tells that it can be asked and judged. Raises UserError."""
+    vary(first(benchmark.problems), benchmark.variant)
+    examples(benchmark)
+    if benchmark.image:
+        image_id(benchmark.image)
 
 
 def tested(planner: Planner, seeds: Step, teachers: dict[str, Model]) -> Step:

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rrtf import prompts
+from rrtf.errors import UserError
 from rrtf.evaluation.robustness import VARIANT_VERSION, vary
 from rrtf.evaluation.settings import Benchmark, Protocol, ProtocolKind, Variant
 from rrtf.judge.authors_image import image_id, judge_in_image
 from rrtf.judge.engine import JUDGE_VERSION, Job, judge
 from rrtf.plan import Stage, Step
-from rrtf.problems.load import file_digest, load
+from rrtf.problems.load import file_digest, load, locate
 from rrtf.problems.settings import ProblemSet
 from rrtf.progress import Report
 from rrtf.rank import RANK_VERSION, rank
@@ -188,7 +189,7 @@ class Planner:
         """One model's judged answers to one benchmark."""
         source = dataclasses.replace(model.source, profile=benchmark.profile or model.source.profile, decoding=Override())
         problems = self.problems(benchmark.problems, variant=benchmark.variant)
-        fixed: dict[str, Any] = {"role": Role.student, "stage": Stage.evaluate, "examples": _examples(benchmark)}
+        fixed: dict[str, Any] = {"role": Role.student, "stage": Stage.evaluate, "examples": examples(benchmark)}
         fixed["protocol"] = "" if benchmark.protocol.kind is ProtocolKind.greedy else benchmark.protocol.label
 
         def judged(rows: int = 0) -> Step:
@@ -201,12 +202,14 @@ class Planner:
         return Evaluation(model.name, name, problems, judged(), tuple((rows, judged(rows)) for rows in sorted(sizes)))
 
 
-def _examples(benchmark: Benchmark) -> list[Problem]:
-    """The solved problems a few-shot benchmark shows, in the order its settings name them."""
+def examples(benchmark: Benchmark) -> list[Problem]:
+    """The solved problems a few-shot benchmark shows, in the order its settings name them. Raises UserError."""
     if not benchmark.examples:
         return []
     everything = dataclasses.replace(benchmark.problems, split="", difficulty="", topic="", limit=0)
     known = {problem.task_id: problem for problem in load(everything)}
+    if unknown := [repr(task) for task in benchmark.examples if task not in known]:
+        raise UserError(f"examples: {', '.join(unknown)} is not in {locate(everything)} ({next(iter(known))}, …)")
     return [known[task_id] for task_id in benchmark.examples]
 
 

@@ -56,7 +56,7 @@ def read_entries(path: Path) -> Iterator[tuple[int, Any]]:
     if not path.is_file():
         raise MissingDataError(f"{path}: {'a folder, not a file' if path.is_dir() else 'no such file'}")
     line = 0
-    with path.open("rb") as raw, _unpacked(raw) as file:
+    with path.open("rb") as raw, unpacked(raw) as file:
         try:
             listed = file.read(64).removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"[")
             file.seek(0)
@@ -70,7 +70,8 @@ def read_entries(path: Path) -> Iterator[tuple[int, Any]]:
             raise DataError(path, line + 1, f"truncated or damaged gzip file ({error})") from None
 
 
-def _unpacked(raw: IO[bytes]) -> Any:
+def unpacked(raw: IO[bytes]) -> Any:
+    """A file as it was before gzip, which its first bytes tell."""
     packed = raw.read(2) == b"\x1f\x8b"
     raw.seek(0)
     return gzip.open(raw) if packed else raw

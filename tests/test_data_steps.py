@@ -279,7 +279,7 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
 
 
 def test_with_everything_off_the_plan_is_that_of_the_problems_alone(tmp_path: Path) -> None:
-    off = settings(tmp_path, "http://unused", evolve=None, test_votes=None, writer=None)
+    off = settings(tmp_path, "http://unused", seeds()[-1:], evolve=None, test_votes=None, writer=None)
     stages = [step.stage for step in plan(off).steps]
     assert stages == [Stage.problems, *[Stage.sample, Stage.judge] * 3]
 

@@ -1,5 +1,6 @@
 """A run from settings to row, with a tiny random student: what the planner wires and what the row and table then say."""
 
+import gzip
 import io
 import json
 import re
@@ -12,7 +13,7 @@ import pytest
 import tiny_models
 from rich.console import Console
 
-from rrtf.errors import ConfigurationError, UserError
+from rrtf.errors import ConfigurationError, DataError, MissingDataError, UserError
 from rrtf.evaluation.settings import Benchmark, Protocol, ProtocolKind, Variant
 from rrtf.judge.engine import Job, judge
 from rrtf.judge.settings import Judge
@@ -20,7 +21,7 @@ from rrtf.overrides import check_overrides, override_mistakes
 from rrtf.pipeline import plan
 from rrtf.plan import Stage, execute
 from rrtf.problems.load import load
-from rrtf.problems.settings import ProblemSet
+from rrtf.problems.settings import ProblemSet, Source
 from rrtf.profiles import Profile, Style
 from rrtf.quantize.settings import Method, Quantization
 from rrtf.records import Candidate, Group, Judged, Outcome, Problem, Role
@@ -286,6 +287,68 @@ def test_the_plan_says_what_training_would_hold_until_it_is_done(folder: Path) -
     assert "memory plan" not in previewed(settings(folder))  # nothing is trained
     absent = previewed(replace(chosen, student=HuggingFace(checkpoint=str(folder / "absent"))))
     assert "absent: no such folder" in absent and "so its shape is not known" in absent
+
+
+def from_file(folder: Path, name: str, text: str | None = None, **fields: object) -> Benchmark:
+    """A benchmark whose file holds `text`; without one there is no file."""
+    if text is not None:
+        (folder / name).write_text(text)
+    fetch = {"fetch": f"curl -o {{path}} {name}"}
+    chosen = ProblemSet(name="own", source=Source.file, path=str(folder / name), **(fetch | fields))  # type: ignore[arg-type]
+    return Benchmark(problems=chosen, protocol=Protocol(max_new_tokens=4), published="here")
+
+
+def test_all_that_is_wrong_with_a_runs_files_is_said_at_once_by_the_plan_and_by_the_run(folder: Path) -> None:
+    tests = {"kind": "check", "code": "def check(f):\n    assert f() == 1\n"}
+    row = json.dumps({"task_id": "t/1", "text": "Return 1.", "entry_point": "f", "split": "test", "tests": tests}) + "\n"
+    (folder / "cut.gz").write_bytes(gzip.compress(row.encode() * 9)[:-9])
+    wrong = {
+        "absent": (from_file(folder, "absent.jsonl"), "no such file.*curl -o .*absent.jsonl"),
+        "empty": (from_file(folder, "empty.jsonl", ""), "empty.jsonl: holds no problem.*curl -o"),
+        "cut": (from_file(folder, "cut.gz"), "truncated or damaged gzip.*curl -o"),
+        "other": (from_file(folder, "other.jsonl", row, sha256="0" * 64), "not the version of own.*curl -o"),
+        "page": (from_file(folder, "page.jsonl", "<!DOCTYPE html>"), "page.jsonl:1: not JSON.*curl -o"),
+        "split": (from_file(folder, "split.jsonl", row, split="train"), r"no problem has split='train'; there are: test \(1\)"),
+        "varied": (replace(from_file(folder, "varied.jsonl", row), variant=Variant.renamed), "t/1: variants need assert tests"),
+        "shown": (replace(from_file(folder, "shown.jsonl", row), examples=["t/9"]), "examples: 't/9' is not in .*shown.jsonl"),
+        "image": (replace(from_file(folder, "image.jsonl", row), image="no/such"), "no/such: "),
+    }
+    good = {"good": from_file(folder, "good.jsonl", row)}
+    chosen = settings(folder, benchmarks=good | {name: benchmark for name, (benchmark, _) in wrong.items()})
+    chosen.problems = from_file(folder, "training.jsonl").problems
+    chosen.student.checkpoint = str(folder / "nobody")
+    chosen.teachers = {"told": Recorded(path=str(folder / "told.jsonl"))}
+    said = {f"benchmarks.{name}": words for name, (_, words) in wrong.items()}
+    said |= {
+        "problems": "training.jsonl: no such file",
+        "student": "nobody: no such folder",
+        "teachers.told": "told.jsonl: no such",
+    }
+    with pytest.raises(MissingDataError) as caught:
+        execute_run(chosen, Console(file=io.StringIO()), overrides=[])
+    for text in (str(caught.value), previewed(chosen)):
+        told = dict(one.split(": ", 1) for one in text.split("\n  - ")[1:])
+        assert set(told) == set(said)
+        for name, words in said.items():
+            assert re.search(words, told[name], re.DOTALL), (name, told[name])
+    assert not (folder / "store").exists()
+
+
+def test_every_problem_file_is_read_whole_before_anybody_is_asked(folder: Path) -> None:
+    """The answers of teachers cost hours and money; that a benchmark's file ends too early must not be told after them."""
+    row = native_row("t/1")
+    late = from_file(folder, "late.jsonl", row + row.replace("t/1", "t/2")[:-20], fetch="")
+    chosen = trains(folder, benchmarks={"good": heldout(), "late": late})
+    with pytest.raises(DataError, match="late.jsonl:2: not JSON"):
+        execute_run(chosen, Console(file=io.StringIO()), overrides=[])
+    assert {path.name for path in (folder / "store").iterdir()} <= {"problems", "locks"}
+    stages = [step.stage for step in plan(replace(chosen, benchmarks={"good": heldout()})).steps]
+    assert stages == sorted(stages, key=lambda stage: stage is not Stage.problems)
+
+
+def native_row(task: str) -> str:
+    tests = {"kind": "asserts", "asserts": ["assert f() == 1"]}
+    return json.dumps({"task_id": task, "text": "Return 1.", "entry_point": "f", "tests": tests}) + "\n"
 
 
 @pytest.mark.slow

