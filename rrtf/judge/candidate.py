@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 from rrtf.judge import operations, script, wire
 from rrtf.judge.confine import open_streams
-from rrtf.judge.errors import packed_arguments, tree
+from rrtf.judge.errors import described, line_of, text_of
 from rrtf.judge.exchange import Classes
 from rrtf.judge.grafting import graft
 from rrtf.judge.handles import Handles
@@ -69,7 +69,6 @@ class Runtime:
         self._channel, self._lock = channel, _thread.RLock()  # threads of the program may ask, one after the other
         self._handles = Handles(self._ask)
         self._module = types.ModuleType("solution")
-        self._begun: dict[int, Any] = {}  # what coroutines were called with
 
     def _ask(self, message: Any) -> Any:
         """Ask the tests' process, which may have questions of its own before it can answer."""
@@ -178,7 +177,7 @@ class Runtime:
             given = list(inbox.objects)
             arguments = inbox.unpack(request["a"])
             keywords = {name: inbox.unpack(value) for name, value in request["k"].items()}
-            result, begun = None, request["op"] == "step" and self._begun.get(id(arguments[0]))
+            result, begun = None, request["op"] == "step" and self._handles.begun.get(id(arguments[0]))
             try:
                 result = operations.TABLE[request["op"]](*arguments, **keywords)
             except BaseException as error:  # noqa: B036 - the call may raise anything, SystemExit included
@@ -186,7 +185,7 @@ class Runtime:
             if begun:  # what a coroutine does to its arguments, it does now
                 request, arguments, keywords, given = begun
             elif request["mutable"] and hasattr(type(result), "__await__"):
-                self._begun[id(result)] = (request, arguments, keywords, given)
+                self._handles.begun[id(result)] = (request, arguments, keywords, given)
             return self._reply(request, result, arguments, keywords, given) | failed
         except BaseException as error:  # noqa: B036 - what it returned or changed may raise, too
             return failed or self._raised(error)
@@ -215,33 +214,14 @@ class Runtime:
         """What the tester may know of an exception: names along its class tree, text, line, number, arguments, attributes."""
         if isinstance(error, TooLarge):
             return {"large": str(error)}
-        number = error.errno if isinstance(error, OSError) and isinstance(error.errno, int) else 0
-        names = tree(type(error))
-        text, line, arguments, handle = _text(error), _line(error), packed_arguments(error), None
+        told, handle = described(error), None
         if type(error).__module__ in ("solution", "__main__") and vars(error):
             handle = self._handles.place(error.with_traceback(None))
-        return {"raised": [names, text, line, number, arguments, handle]}
-
-
-def _text(error: BaseException) -> str:
-    try:
-        return str(error)[:500]
-    except Exception:
-        return ""
-
-
-def _line(error: BaseException) -> int:
-    line = 0
-    step = error.__traceback__
-    while step is not None:
-        if step.tb_frame.f_code.co_filename == "solution.py":
-            line = step.tb_lineno
-        step = step.tb_next
-    return line
+        return {"raised": [*told, handle]}
 
 
 def _described(error: BaseException) -> str:
-    return f"{type(error).__name__}: {_text(error)} (line {_line(error)})"
+    return f"{type(error).__name__}: {text_of(error)} (line {line_of(error)})"
 
 
 def main(descriptor: int) -> NoReturn:

@@ -52,14 +52,23 @@ async def left(target: Any, error: Any = None) -> Any:
     return await target.__aexit__(error and type(error), error, None)
 
 
-async def lent(ask: Callable[[], Any]) -> Any:
-    """A coroutine of the tests, which runs over there."""
+async def waited(target: Any) -> Any:
+    """What `await` gives."""
+    return await target
+
+
+async def lent(ask: Callable[[bool], Any]) -> Any:
+    """What can be awaited of the tests, which runs over there; asked with True, it is cancelled."""
     import asyncio
 
-    while not (done := ask()):
+    while not (done := ask(False)):
         for turn in _turns:
             turn.cancel()
-        await asyncio.sleep(_PAUSE)
+        try:
+            await asyncio.sleep(_PAUSE)
+        except asyncio.CancelledError:
+            ask(True)
+            raise
     return done[0]
 
 

@@ -1,7 +1,8 @@
 """Counting each assert of trusted test code, also in loops, and going on after one that fails.
 
 The code is rewritten before it is compiled: an assert becomes a unit that is recorded and whose exception stops there; a
-call or an assignment outside any assert becomes a guard, so that one failed call costs one test and not all that follow.
+call or an assignment of a test function outside any assert becomes a guard, so that one failed call costs one test and not
+all that follow; in a block that may handle exceptions itself, the block does.
 Units inside units are transparent: the outermost counts. A `try` or `with ...raises(...)` block is one unit, because its own
 handlers decide.
 """
@@ -154,12 +155,23 @@ class _Rewriter(ast.NodeTransformer):
 
     def __init__(self) -> None:
         self._inside = 0
+        self._open = False  # where an exception is for nobody but the judge: not what a block or a caller waits for
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
         self._inside += 1
-        self.generic_visit(node)
+        self._visit_as(node, exposed=self._inside == 1 and node.name.startswith(("test", "check")))
         self._inside -= 1
         return node
+
+    def _visit_as(self, node: ast.AST, *, exposed: bool) -> None:
+        before, self._open = self._open, exposed
+        self.generic_visit(node)
+        self._open = before
+
+    def _block(self, node: ast.stmt) -> ast.AST:
+        """One whose own handlers see exceptions first."""
+        self._visit_as(node, exposed=False)
+        return _guard(node, []) if self._open else node
 
     def visit_Assert(self, node: ast.Assert) -> ast.AST:
         return _unit(node) if self._inside else node
@@ -167,12 +179,12 @@ class _Rewriter(ast.NodeTransformer):
     def visit_Try(self, node: ast.Try) -> ast.AST:
         if self._inside and node.handlers and _checks(node):
             return _unit(node)
-        return self.generic_visit(node)
+        return self._block(node) if node.handlers else self.generic_visit(node)
 
     def visit_With(self, node: ast.With) -> ast.AST:
         if self._inside and any(_expects(_called(item.context_expr).lower()) for item in node.items):
             return _unit(node)
-        return self.generic_visit(node)
+        return self._block(node)
 
     def visit_Expr(self, node: ast.Expr) -> ast.AST:
         if not self._inside or not isinstance(node.value, ast.Call):
@@ -180,12 +192,12 @@ class _Rewriter(ast.NodeTransformer):
         name = _called(node.value)
         if name.startswith("assert") and isinstance(node.value.func, ast.Attribute):
             return _unit(node)
-        return _guard(node, [])
+        return _guard(node, []) if self._open else node
 
     def visit_Assign(self, node: ast.Assign) -> ast.AST:
         names = [target.id for target in node.targets if isinstance(target, ast.Name)]
         calls = any(isinstance(part, ast.Call) for part in ast.walk(node.value))
-        return _guard(node, names) if self._inside and calls and len(names) == len(node.targets) else node
+        return _guard(node, names) if self._open and calls and len(names) == len(node.targets) else node
 
 
 def _called(node: ast.AST) -> str:

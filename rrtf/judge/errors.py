@@ -137,6 +137,31 @@ def _made(kind: type[BaseException], packed: Any, text: str) -> BaseException:
         return RuntimeError(f"{kind.__name__}: {text}")
 
 
+def described(error: BaseException) -> list[Any]:
+    """What the other side may know of an exception: names along its class's tree, text, line, number, arguments."""
+    number = error.errno if isinstance(error, OSError) and isinstance(error.errno, int) else 0
+    return [tree(type(error)), text_of(error), line_of(error), number, packed_arguments(error)]
+
+
+def text_of(error: BaseException) -> str:
+    """Its text, if it has one."""
+    try:
+        return str(error)[:500]
+    except Exception:
+        return ""
+
+
+def line_of(error: BaseException) -> int:
+    """The last line of the program that it came through."""
+    line = 0
+    step = error.__traceback__
+    while step is not None:
+        if step.tb_frame.f_code.co_filename == "solution.py":
+            line = step.tb_lineno
+        step = step.tb_next
+    return line
+
+
 def _nothing_else(packed: Any) -> Any:
     raise Violation(f"an argument of an exception: {packed!r:.100}")
 

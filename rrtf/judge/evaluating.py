@@ -21,6 +21,7 @@ _RUNNERS = frozenset({TESTS, "doctest.py", "timeit.py", "code.py", "codeop.py", 
 # they can't be changed by what a pickle says of them
 _VALUES = frozenset({("builtins", name) for name in ("complex", "range", "slice", "bytearray", "set", "frozenset", "Ellipsis")})
 _VALUES |= {("datetime", name) for name in ("datetime", "date", "time", "timedelta", "timezone")}
+_RESTORED = {("rrtf.judge.things", "restored")}  # it asks the program to unpickle
 _tests = ""  # the text of the tests that run
 
 
@@ -43,7 +44,7 @@ def watched(text: str) -> Iterator[None]:
 def _hook(event: str, arguments: tuple[Any, ...]) -> None:
     if not _tests or event not in ("compile", "pickle.find_class", "marshal.loads"):
         return
-    if event == "pickle.find_class" and arguments in _VALUES:
+    if event == "pickle.find_class" and arguments in _VALUES | _RESTORED:
         return
     place = sys._getframe(1).f_code.co_filename.rpartition("/")[2]
     if event != "pickle.find_class" and (place not in _RUNNERS or (event == "compile" and _harmless(arguments[0]))):

@@ -5,7 +5,7 @@ import inspect
 import io
 from collections.abc import Callable, Iterator, Mapping
 from itertools import product
-from types import SimpleNamespace
+from types import FunctionType, SimpleNamespace
 from typing import Any, NamedTuple
 
 from rrtf.judge.surroundings import follow
@@ -93,7 +93,7 @@ def _parameters(function: Callable[..., Any]) -> list[str]:
 
 def _found(owner: Mapping[str, Any], *, method: bool) -> Iterator[tuple[str, Fixture]]:
     for name, value in owner.items():
-        if not inspect.isfunction(value) and type(value).__module__ != "_pytest.fixtures":
+        if type(value) is not FunctionType and type(value).__module__ != "_pytest.fixtures":
             continue  # never ask an object of the program
         mark = getattr(value, "_fixture_function_marker", None) or getattr(value, "_pytestfixturefunction", None)
         if mark is not None:

@@ -4,12 +4,13 @@ import contextlib
 import io
 from collections import deque
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 from rrtf.judge.wire import Unsendable
 
 FOLLOWED = 16  # attributes, the latest ones
-MUTABLE = (list, dict, set, bytearray, deque)
+MUTABLE = (list, dict, set, bytearray, deque, SimpleNamespace)
 
 
 def graft(mine: Any, theirs: Any) -> bool:
@@ -21,7 +22,7 @@ def graft(mine: Any, theirs: Any) -> bool:
         return False
     if isinstance(mine, list):
         mine[:] = [_grafted(mine[i] if i < len(mine) else None, item) for i, item in enumerate(theirs)]
-    elif isinstance(mine, bytearray):
+    elif isinstance(mine, bytearray) or type(mine).__name__ == "array":
         mine[:] = theirs
     elif isinstance(mine, dict):
         kept = {key: _grafted(mine.get(key), value) for key, value in theirs.items()}
@@ -30,16 +31,22 @@ def graft(mine: Any, theirs: Any) -> bool:
     elif isinstance(mine, (set, deque)):
         mine.clear()
         getattr(mine, "update" if isinstance(mine, set) else "extend")(theirs)
+    elif type(mine).__name__ in ("UserDict", "UserList", "SimpleNamespace"):
+        return graft(vars(mine), vars(theirs))
     elif isinstance(mine, (io.StringIO, io.BytesIO)):
-        mine.seek(0)
-        mine.truncate()
-        mine.write(theirs.getvalue())
-        mine.seek(theirs.tell())
+        _rewrite(mine, theirs)
     elif type(mine).__name__ == "ndarray" and (mine.shape, mine.dtype) == (theirs.shape, theirs.dtype):
         mine[...] = theirs
     else:
         return False
     return True
+
+
+def _rewrite(mine: Any, theirs: Any) -> None:
+    mine.seek(0)
+    mine.truncate()
+    mine.write(theirs.getvalue())
+    mine.seek(theirs.tell())
 
 
 def _grafted(mine: Any, theirs: Any) -> Any:

@@ -8,11 +8,11 @@ import builtins
 import importlib
 import re
 from collections.abc import Callable, Iterator
-from types import FunctionType, GeneratorType
+from types import AsyncGeneratorType, FunctionType, GeneratorType, MethodType
 from typing import Any
 
-from rrtf.judge import coroutines, wire
-from rrtf.judge.errors import grown, tree
+from rrtf.judge import annotations, coroutines, wire
+from rrtf.judge.errors import described, grown, tree
 from rrtf.judge.exchange import Classes, Inbox, Outbox
 from rrtf.judge.grafting import Views, graft
 from rrtf.judge.stand_ins import make_carrier, make_class, make_object
@@ -32,6 +32,7 @@ class Handles:
         self._lent: dict[int, int] = {}
         self._errors: dict[str, type[BaseException]] = {}
         self._stand_ins: dict[int, Any] = {}
+        self.begun: dict[int, Any] = {}  # what coroutines were called with, by the id of each
         self.views = Views(lambda value: wire.pack(value, other=self._of_the_tests))
 
     def __getitem__(self, place: int) -> Any:
@@ -58,6 +59,8 @@ class Handles:
             return {"own": self._lent[id(value)]}
         if isinstance(value, wire.VIEWS):
             return {"g": [[self.outbox().pack(item) for item in value], None, False]}
+        if isinstance(value, BaseException):
+            return {"er": [*described(value), self.place(value)]}
         if isinstance(value, Iterator) and not isinstance(value, type):
             return {"g": [[], self.place(value), type(value) is GeneratorType]}
         if isinstance(value, type):
@@ -66,6 +69,8 @@ class Handles:
                 return {"bi": own.__name__}
             if issubclass(own, BaseException):
                 return {"e": tree(own)}
+        if found := annotations.described(value, self.outbox().pack):
+            return found
         name = getattr(value, "__name__", type(value).__name__)
         kind = value if isinstance(value, type) else type(value)
         return {"h": [self.place(value), str(name)[:100], _sort(value), list(getattr(kind, "__dataclass_fields__", ()))]}
@@ -89,19 +94,27 @@ class Handles:
             self._lent[id(known)] = content[0]
             return known
         if tag == "co":
-            return coroutines.lent(lambda: self._call_back(content, "await", (), {}))
+            return coroutines.lent(lambda cancel: self._call_back(content, "await", (cancel,), {}))
         if tag == "ag":
             return coroutines.Items(lambda: self._call_back(content, "following", (), {}))
         if tag == "it":
             return _Stream(lambda: self._call_back(content, "call", (), {}))
+        if tag in ("e", "ex"):
+            return grown(content, self._errors) if tag == "e" else self._error(content)
+        return self._met(tag, content)
+
+    def _met(self, tag: str, content: Any) -> Any:
+        """What stands for objects and classes of the tests, and what both sides have."""
         if tag == "lo":
             return self._stand_in(content[0], lambda: make_object(self._given("lc", content[1]["lc"]), content[0]))
         if tag == "lc":
             place, name, operators, bases = content
             above = [self._given("lc", base["lc"]) for base in bases]
             return self._stand_in(place, lambda: make_class(self._call_back, place, name, operators, above))
-        if tag in ("e", "ex"):
-            return grown(content, self._errors) if tag == "e" else self._error(content)
+        if tag == "ty":
+            return annotations.made(content, self.inbox().unpack)
+        if tag == "of":
+            return self.begun[id(self._objects[content[0]])][1][content[1]]
         return _of_python(tag, content)
 
     def _stand_in(self, place: int, make: Callable[[], Any]) -> Any:
@@ -160,8 +173,10 @@ def _sort(value: Any) -> str:
         return "class"
     if hasattr(kind, "__await__"):
         return "coroutine"
-    if kind is FunctionType and value.__code__.co_flags & CO_COROUTINE:
-        return "async function"
+    if kind is FunctionType:
+        return "async function" if value.__code__.co_flags & CO_COROUTINE else "def"
+    if kind is MethodType or kind is AsyncGeneratorType:
+        return "method" if kind is MethodType else "async generator"
     if isinstance(getattr(kind, "__dataclass_fields__", None), dict):
         return "fields"
     return "function" if callable(value) else "object"

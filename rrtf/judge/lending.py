@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from types import AsyncGeneratorType, BuiltinFunctionType, CoroutineType, FunctionType
 from typing import Any
 
-from rrtf.judge import coroutines, operations, wire
+from rrtf.judge import annotations, common, coroutines, operations, wire
 from rrtf.judge.errors import Errors
 from rrtf.judge.exchange import TEXTUAL, Classes, Inbox, Outbox
 from rrtf.judge.grafting import MUTABLE, graft
@@ -24,10 +24,10 @@ from rrtf.judge.trusted import TESTS, Unsupported
 
 DEPTH = 1000  # questions inside questions, as deep as Python itself goes
 _OWN = {"get", "set", "del", "next", "isinstance", "issubclass", "subclass", "call", "signature", "step"}
-_OWN |= {"aiter", "anext", "aenter", "aexit"}
+_OWN |= {"aiter", "anext", "aenter", "aexit", "hints", "dir", "pickle", "unpickle"}
 # what an object's class may define for the program to use; asked for by these names, without underscores
 OPERATORS = frozenset(operations.TABLE) - _OWN
-OPERATORS |= {"call", "next"}
+OPERATORS |= {"call", "next", "await", "aiter", "anext", "aenter", "aexit"}
 
 _SCALARS = wire.PLAIN | {int}
 
@@ -63,7 +63,7 @@ class Lending:
             return {"ex": self._errors.lend(value)}
         if isinstance(value, type):
             return self._class(value)
-        if type(value).__module__ == TESTS or _mocks(value):
+        if type(value).__module__ == TESTS or type(value) is object or _mocks(value) or common.names(type(value)):
             return {"lo": [self._lend(value), self._class(type(value))]}
         return self._other(value)
 
@@ -72,6 +72,8 @@ class Lending:
             return {"it": self._place(iter(value).__next__)}
         if isinstance(value, (CoroutineType, AsyncGeneratorType)):
             return {"co" if isinstance(value, CoroutineType) else "ag": self._place(value)}
+        if found := annotations.described(value, self.pack):
+            return found
         if isinstance(value, re.Pattern):
             return {"re": [value.pattern, value.flags]}
         if callable(value):
@@ -87,7 +89,11 @@ class Lending:
             return {"e": self._errors.know(kind)}
         if TEXTUAL.get((kind.__module__, kind.__name__)) and getattr(sys.modules[kind.__module__], kind.__name__) is kind:
             return {"cl": [kind.__module__, kind.__name__]}
-        if kind.__module__ != TESTS and not issubclass(kind, mock_base()):
+        if found := annotations.described(kind, self.pack):
+            return found
+        if kind.__module__ != TESTS and kind is not object and not issubclass(kind, mock_base()) and not common.names(kind):
+            if _standard(kind):
+                return {"fn": [self._place(kind), kind.__module__, kind.__name__]}
             raise self._refuse(f"the class {kind.__name__}")
         defined = {n.strip("_") for base in kind.__mro__[:-1] for n, value in vars(base).items() if value is not None}
         bases = [self._class(base) for base in kind.__bases__ if base.__module__ == TESTS]
@@ -160,8 +166,8 @@ class Lending:
             if (isinstance(value, type) and _mocks(value)) or _standard(value):
                 raise TypeError("only the tests may call this")
             return value(*arguments, **keywords)
-        if operation == "await":
-            return self._awaited(value)
+        if operation == "await" and (type(value) is CoroutineType or place in self._open):
+            return self._awaited(value, *arguments)
         if operation == "following" and type(value) is AsyncGeneratorType:
             return coroutines.following(value)
         if operation == "get":
@@ -170,18 +176,20 @@ class Lending:
             return self._set(place, *arguments)
         if place not in self._open or operation not in OPERATORS:
             raise TypeError(f"{operation} of what the tests lent")
+        if operation in ("exit", "aexit"):
+            arguments = [self._errors.of(error) for error in arguments]
         return next(value) if operation == "next" else operations.TABLE[operation](value, *arguments, **keywords)
 
-    def _awaited(self, value: Any) -> list[Any]:
-        """A coroutine of the tests: [its value] if it is done. Their loop, if it runs, runs it beside the program's call."""
-        if type(value) is not CoroutineType:
-            raise TypeError("only what the tests have not awaited yet")
+    def _awaited(self, value: Any, cancel: bool) -> list[Any]:
+        """What the tests can await: [its value] if it is done. Their loop, if it runs, runs it beside the program's call."""
         asyncio: Any = importlib.import_module("asyncio")  # only where there are coroutines: it takes long to load
         if asyncio._get_running_loop() is None:
-            return [asyncio.run(value)]
+            return [asyncio.run(coroutines.waited(value))]
         if id(value) not in self._tasks:
             self._tasks[id(value)] = asyncio.ensure_future(value)
         task = self._tasks[id(value)]
+        if cancel:
+            task.cancel()
         if task.cancelled():
             raise RuntimeError("CancelledError")
         return [task.result()] if task.done() else []
@@ -196,6 +204,8 @@ class Lending:
         value = self._opened(place, name)
         if isinstance(value, type) or _remembers(value, name) or (_mocks(value) and type(new) not in _SCALARS):
             raise AttributeError(name)
+        if type(value).__module__ != TESTS and not _mocks(value):
+            raise AttributeError(name)
         if callable(getattr(type(value), name, None)):  # tests call it and take its answer for theirs
             raise AttributeError(name)
         setattr(value, name, new)
@@ -203,12 +213,16 @@ class Lending:
     def _opened(self, place: int, name: str) -> Any:
         if place not in self._open or name.startswith("__"):
             raise AttributeError(name)
-        return self._held[place]
+        value = self._held[place]
+        kind = type(value)
+        if not isinstance(value, type) and kind.__module__ != TESTS and not _mocks(value) and name not in common.names(kind):
+            raise AttributeError(name)
+        return value
 
 
 def _standard(value: Any) -> bool:
-    """Whether it is a function of the standard library: the program's process has it, too, by its name."""
-    if not isinstance(value, (FunctionType, BuiltinFunctionType)) or not isinstance(value.__module__, str):
+    """Whether it is a function or class of the standard library: the program's process has it, too, by its name."""
+    if not isinstance(value, (FunctionType, BuiltinFunctionType, type)) or not isinstance(value.__module__, str):
         return False
     module = sys.modules.get(value.__module__)
     known = value.__module__.partition(".")[0] in sys.stdlib_module_names

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from itertools import islice
 from typing import Any
 
-from rrtf.judge import coroutines, signatures
+from rrtf.judge import annotations, coroutines, signatures
 
 _SAME = (
     *("getitem", "setitem", "delitem", "contains", "eq", "lt", "le", "gt", "ge"),
@@ -18,6 +18,18 @@ _BINARY = ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "
 
 def _reflected(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     return lambda target, other: function(other, target)
+
+
+def _pickled(target: Any, protocol: int) -> bytes:
+    import pickle  # only where tests ask
+
+    return pickle.dumps(target, protocol)
+
+
+def _unpickled(data: bytes) -> Any:
+    import pickle
+
+    return pickle.loads(data)  # noqa: S301 - the program's own
 
 
 TABLE: dict[str, Callable[..., Any]] = {
@@ -32,6 +44,10 @@ TABLE: dict[str, Callable[..., Any]] = {
     "aenter": coroutines.entered,
     "aexit": coroutines.left,
     "signature": signatures.described,
+    "hints": annotations.hints,
+    "dir": dir,
+    "pickle": _pickled,
+    "unpickle": _unpickled,
     "enter": lambda target: target.__enter__(),
     "exit": lambda target, error=None: target.__exit__(error and type(error), error, None),
     "isinstance": isinstance,

@@ -5,11 +5,11 @@ import threading
 from collections import deque
 from typing import Any
 
-from rrtf.judge import wire
+from rrtf.judge import annotations, things, wire
 from rrtf.judge.awaited import Awaited
 from rrtf.judge.errors import Errors
 from rrtf.judge.exchange import Classes, Inbox, Outbox
-from rrtf.judge.grafting import Views, graft
+from rrtf.judge.grafting import MUTABLE, Views, graft
 from rrtf.judge.iterated import Generated, Iterated
 from rrtf.judge.lending import Lending
 from rrtf.judge.run import Gone, Run
@@ -40,6 +40,7 @@ class Remote:
         self._lock = threading.RLock()  # tests may call from several threads, one after the other
         self._early: deque[dict[str, Any]] = deque()  # answers of `ask_many` that nobody has taken yet
         self._under_way = 0
+        things.at_hand = self
         self._begun: dict[int, Any] = {}  # by its number, what a coroutine was called with
 
     def chunk(self, calls: list[Any]) -> bytes:
@@ -76,7 +77,7 @@ class Remote:
             raise Gone("the program is not running")
         self._take_early(self._under_way)  # they come before the reply to anything asked now
         outbox = Outbox(self.lending.classes, self.lending.pack)
-        packed = outbox.pack(list(arguments))
+        packed = [self._shared(value) or outbox.pack(value) for value in arguments]
         named = {name: outbox.pack(value) for name, value in keywords.items()}
         # a handle changes where it lives; asking for it back would draw from an iterator a second time
         given = (value for value in (*arguments, *keywords.values()) if not isinstance(value, (Thing, Iterated)))
@@ -91,11 +92,21 @@ class Remote:
         if operation == "step":  # it changes what it was called with
             held = self._begun.get(arguments[0]._rrtf_handle, held)
         result = self._received(reply, *held)
+        if operation == "step" and result != []:  # it has ended
+            self._begun.pop(arguments[0]._rrtf_handle, None)
         if isinstance(result, Awaited):
             self._begun[result._rrtf_handle] = held
         if operation == "get" and isinstance(arguments[0], Thing):
             self._views.saw(arguments[0]._rrtf_handle, arguments[1], result)
         return result
+
+    def _shared(self, value: Any) -> Any:
+        """What stands for a list or the like that a coroutine under way was given, too: both work on one."""
+        for handle, (arguments, *_) in self._begun.items() if isinstance(value, MUTABLE) else ():
+            for place, other in enumerate(arguments):
+                if other is value:
+                    return {"of": [handle, place]}
+        return None
 
     def _show(self, reply: dict[str, Any]) -> None:
         assert self.run is not None
@@ -129,11 +140,21 @@ class Remote:
             return None
         return arguments[reply["same"]] if "same" in reply else inbox.unpack(reply["value"])
 
+    def _error(self, described: list[Any]) -> BaseException:
+        """An exception as a value, the same one each time."""
+        place = int(described[5])
+        if place not in self._things:
+            self._things[place] = self.errors.of(described)
+        return self._things[place]
+
+    def _unpacked(self, packed: Any) -> Any:
+        return Inbox(self.lending.classes, self.accept, arrays=self._arrays).unpack(packed)
+
     def value(self, packed: Any) -> Any:
         """A value that the program's runtime described outside a call; a forged one ends the program (Gone)."""
         assert self.run is not None
         try:
-            return Inbox(self.lending.classes, self.accept, arrays=self._arrays).unpack(packed)
+            return self._unpacked(packed)
         except Exception as error:  # as in `_received`
             raise self.run.stop("violation", f"the program wrote to the result channel: {error}") from None
 
@@ -148,17 +169,21 @@ class Remote:
             return self._things[int(handle)]
         if tag == "g":
             items, rest, generator = content
-            inbox = Inbox(self.lending.classes, self.accept, arrays=self._arrays)
             if rest is None:
-                return Iterated([inbox.unpack(item) for item in items], None)
+                return Iterated([self._unpacked(item) for item in items], None)
             if int(rest) not in self._things:
                 kind = Generated if generator else Iterated
                 self._things[int(rest)] = kind([], Thing(self, int(rest), "iterator"))
             return self._things[int(rest)]
         if tag == "own":
             return self.lending[content]
-        if tag == "e":
-            return self.errors.kind([str(name) for name in content])
+        if tag in ("e", "er"):
+            return self.errors.kind([str(name) for name in content]) if tag == "e" else self._error(content)
+        return self._of_python(tag, content)
+
+    def _of_python(self, tag: str, content: Any) -> Any:
+        if tag == "ty":
+            return annotations.made(content, self._unpacked)
         if tag == "bi" and isinstance(getattr(builtins, str(content), None), type):
             return getattr(builtins, content)
         raise Violation(f"the unknown tag {tag!r}")

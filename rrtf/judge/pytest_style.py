@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from rrtf.judge.counting import Tally, skips
 from rrtf.judge.fixtures import Fixtures
+from rrtf.judge.things import Thing
 from rrtf.judge.trusted import BrokenTests, Halt
 
 
@@ -20,6 +21,8 @@ def run_pytest(namespace: dict[str, Any], tally: Tally) -> None:
     _call_if_there(namespace, "setUpModule", "setup_module")
     shared: dict[str, Any] = {}
     for name, test in list(namespace.items()):
+        if isinstance(test, Thing):
+            continue
         if isinstance(test, type) and (issubclass(test, unittest.TestCase) or name.startswith("Test")):
             for method in _methods(test):
                 marks = [*_marks(namespace), *_marks(test), *_marks(getattr(test, method))]

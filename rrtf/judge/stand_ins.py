@@ -7,6 +7,9 @@ and its class is the class of all its objects, so `is`, `isinstance` and `type(x
 from collections.abc import Callable
 from typing import Any
 
+from rrtf.judge import coroutines
+from rrtf.judge.errors import described
+
 Ask = Callable[..., Any]  # number, use, arguments, keywords
 
 
@@ -62,8 +65,17 @@ def _deep(self: Any, _: Any) -> Any:
 
 def _forward(operator: str) -> Any:
     def ask(self: Any, *arguments: Any, **keywords: Any) -> Any:
-        if operator == "exit":  # tracebacks stay where they are
-            arguments = ()
         return self._rrtf_ask(self._rrtf_place, operator, arguments, keywords)
 
-    return ask
+    def leave(self: Any, kind: Any, error: Any, trace: Any) -> Any:
+        return ask(self, *([] if error is None else [[*described(error), None]]))  # tracebacks stay where they are
+
+    async def following(self: Any) -> Any:
+        if found := await ask(self):
+            return found[0]
+        raise StopAsyncIteration
+
+    def wait(self: Any) -> Any:
+        return coroutines.lent(lambda cancel: ask(self, cancel)).__await__()
+
+    return {"exit": leave, "aexit": leave, "anext": following, "await": wait}.get(operator, ask)

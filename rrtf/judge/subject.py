@@ -38,8 +38,34 @@ class _Imports(ast.NodeTransformer):
         return node if node.names else ast.copy_location(ast.Pass(), node)
 
 
+class _Kinds(ast.NodeTransformer):
+    """`type(x) is C` becomes `==`: a class of the program and the type of its objects' proxies are two objects here."""
+
+    def visit_Compare(self, node: ast.Compare) -> ast.AST:
+        self.generic_visit(node)
+        for place, operator in enumerate(node.ops):
+            if isinstance(operator, (ast.Is, ast.IsNot)) and _asks_type([node.left, *node.comparators][place : place + 2]):
+                node.ops[place] = ast.Eq() if isinstance(operator, ast.Is) else ast.NotEq()
+        return node
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        self.generic_visit(node)
+        names = {"assertIs": "assertEqual", "assertIsNot": "assertNotEqual"}
+        if isinstance(node.func, ast.Attribute) and node.func.attr in names and _asks_type(node.args[:2]):
+            node.func.attr = names[node.func.attr]
+        return node
+
+
+def _asks_type(sides: list[ast.expr]) -> bool:
+    return any(
+        (isinstance(side, ast.Call) and isinstance(side.func, ast.Name) and side.func.id == "type")
+        or (isinstance(side, ast.Attribute) and side.attr == "__class__")
+        for side in sides
+    )
+
+
 def take_out(trees: list[ast.Module], entry: str) -> Subject:
-    """Remove the imports of the program from the tests, and say what they were.
+    """Remove the imports of the program from the tests, and say what they were; ask for types in words that fit proxies.
 
     The program is the module `solution`, and any other that the tests import the entry point from.
     """
@@ -50,6 +76,7 @@ def take_out(trees: list[ast.Module], entry: str) -> Subject:
     imports = _Imports(modules)
     for tree in trees:
         imports.visit(tree)
+        _Kinds().visit(tree)
     return Subject(
         frozenset(imports.names - {"*"}), imports.aliases, frozenset(imports.whole | (modules if imports.whole else set()))
     )

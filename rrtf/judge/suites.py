@@ -15,6 +15,7 @@ from enum import Enum
 from typing import Any
 
 from rrtf.judge import closeness
+from rrtf.judge.annotations import watch_hints
 from rrtf.judge.counting import JUDGE, Overrun, Tally, bounded, end_threads, free_names, rewrite
 from rrtf.judge.evaluating import watched
 from rrtf.judge.exchange import Classes
@@ -25,6 +26,7 @@ from rrtf.judge.pytest_style import run_pytest
 from rrtf.judge.run import Gone
 from rrtf.judge.subject import take_out
 from rrtf.judge.surroundings import watch_patches, watch_seeds
+from rrtf.judge.things import Thing
 from rrtf.judge.trusted import TESTS, BrokenTests, Halt, Unsupported, parse
 from rrtf.judge.wire import LACKING, WHOLE
 from rrtf.records import Problem, TestKind
@@ -76,6 +78,8 @@ class CallSuite:
         self._text, self._arrays = text, "numpy" in text or "np." in text
         if self._arrays:
             closeness.guard(testing="testing" in text)
+        if "get_type_hints" in text:
+            watch_hints(Thing)
         if "patch" in text:
             watch_patches()
         self._operators = operators(problem, {self._root} | self._subject.names)

@@ -8,20 +8,20 @@ the tests: `==` against anything but another object of the candidate is False. O
 import sys
 from collections.abc import Iterator
 from dataclasses import make_dataclass
-from opcode import opmap
+from types import AsyncGeneratorType, FunctionType, MethodType
 from typing import Any
 
-from rrtf.judge import signatures
+from rrtf.judge import annotations, signatures
 from rrtf.judge.iterated import Iterated
-from rrtf.judge.trusted import TESTS, Unsupported
+from rrtf.judge.trusted import Unsupported, raised_here
 from rrtf.judge.wire import Violation
 
 # names with underscores that reach the program; Python asks proxies for many others by itself
 _ASKED = frozenset({"__name__", "__qualname__", "__wrapped__", "__members__", "__version__"})
-_ASKED |= {"__defaults__", "__kwdefaults__", "__code__"}
+_ASKED |= {"__defaults__", "__kwdefaults__", "__code__", "__func__", "__self__", "__mro__", "__bases__", "__flags__"}
+_ASKED |= {"__abstractmethods__", "__subclasses__"}
 
-
-RAISE = opmap["RAISE_VARARGS"]
+at_hand: Any = None  # the remote of the program that is judged, for what was pickled
 
 
 class Thing:
@@ -76,6 +76,12 @@ class Thing:
     def __deepcopy__(self, _: Any) -> Any:
         return self._rrtf_do("deepcopy")
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return restored, (self._rrtf_do("pickle", int(protocol)),)
+
+    def __dir__(self) -> Any:
+        return self._rrtf_do("dir")
+
     def __enter__(self) -> Any:
         return self._rrtf_do("enter")
 
@@ -100,19 +106,13 @@ class Thing:
         return str(self._rrtf_do("repr"))
 
 
+def restored(data: Any) -> Any:
+    """A pickled object of the program, made anew over there."""
+    return at_hand.call("unpickle", data)
+
+
 def _hides(says: Any, error: Any) -> bool:
-    return bool(says) and _raised_here(error)
-
-
-def _raised_here(error: Any) -> bool:
-    """Whether a `raise` of the tests raised it: an object of the program may take that for handled, but never a failure."""
-    step = getattr(error, "__traceback__", None)
-    while step is not None and step.tb_next is not None:
-        step = step.tb_next
-    if step is None or isinstance(error, AssertionError) or hasattr(error, "_rrtf_theirs"):
-        return False
-    code = step.tb_frame.f_code
-    return code.co_filename == TESTS and code.co_code[step.tb_lasti] == RAISE
+    return bool(says) and raised_here(error)
 
 
 def _forward(operation: str) -> Any:
@@ -153,6 +153,10 @@ class Function(Thing):
     def __signature__(self) -> Any:
         return signatures.made(self._rrtf_do("signature"))
 
+    @property
+    def __annotations__(self) -> Any:  # type: ignore[override]
+        return annotations.safe(self._rrtf_do("get", "__annotations__"))
+
     def __bool__(self) -> bool:
         return True
 
@@ -163,6 +167,8 @@ class Function(Thing):
 class Class(Function):
     """A class of the candidate: calling it makes an object over there, `isinstance` asks over there."""
 
+    __class__ = type  # type: ignore[assignment]
+
     def __new__(cls, remote: Any, *parts: Any) -> Any:  # noqa: D102
         return _subclass(remote, *parts) if isinstance(remote, str) else super().__new__(cls)
 
@@ -172,7 +178,7 @@ class Class(Function):
 
     def __eq__(self, other: object) -> bool:
         """Also to the type of its objects' proxies."""
-        proxies = isinstance(other, type) and issubclass(other, Thing)
+        proxies = isinstance(other, type) and not isinstance(other, Thing) and issubclass(other, Thing)
         return other.__name__ == self._rrtf_name if proxies else super().__eq__(other)  # type: ignore[attr-defined]
 
     __hash__ = Thing.__hash__
@@ -215,7 +221,25 @@ class Fields(Thing, metaclass=_Kind):
     __hash__ = Thing.__hash__
 
 
-class AsyncFunction(Function):
+class Defined(Function):
+    """One that a `def` made, and says so."""
+
+    __class__ = FunctionType  # type: ignore[assignment]
+
+
+class Method(Function):
+    """One of an object, and says so."""
+
+    __class__ = MethodType  # type: ignore[assignment]
+
+
+class AsyncGenerated(Thing):
+    """An asynchronous generator, which says so."""
+
+    __class__ = AsyncGeneratorType  # type: ignore[assignment]
+
+
+class AsyncFunction(Defined):
     """One that says it is a coroutine function."""
 
     @property
@@ -227,8 +251,12 @@ class AsyncFunction(Function):
         return sys.modules["inspect"]._is_coroutine_mark  # of Python 3.12
 
 
-for _kind in (Thing, Function, AsyncFunction, Class, Fields):
+for _kind in (Thing, Function, Defined, Method, AsyncFunction, AsyncGenerated, Class, Fields):
     _kind.__doc__ = Thing._rrtf_doc  # type: ignore[assignment]
+
+
+_SORTS: dict[str, type[Thing]] = {"class": Class, "function": Function, "def": Defined, "method": Method}
+_SORTS |= {"async function": AsyncFunction, "async generator": AsyncGenerated}
 
 
 def make(remote: Any, handle: int, name: str, sort: str, fields: list[str]) -> Any:
@@ -243,8 +271,7 @@ def make(remote: Any, handle: int, name: str, sort: str, fields: list[str]) -> A
         return made
     if sort == "class" and fields:
         return _named(remote, Class, "Class", fields)(remote, handle, name)
-    sorts: dict[str, type[Thing]] = {"class": Class, "function": Function, "async function": AsyncFunction}
-    return (sorts.get(sort) or _named(remote, Thing, name, []))(remote, handle, name)
+    return (_SORTS.get(sort) or _named(remote, Thing, name, []))(remote, handle, name)
 
 
 def _named(remote: Any, base: type[Thing], name: str, fields: list[str]) -> type[Thing]:

@@ -229,7 +229,7 @@ LENT = (
     ),
     Defence(
         "a context manager of the program hides no failure",
-        (("things.py", "return bool(says) and _raised_here(error)", "return bool(says)"),),
+        (("things.py", "return bool(says) and raised_here(error)", "return bool(says)"),),
         ("63-t-exit-hides",),
     ),
     Defence(

@@ -7,8 +7,8 @@ from rrtf.judge.settings import Judge
 from rrtf.records import Outcome, Problem, TestKind, Tests
 
 CALLS = {
-    "the tests pass a lock": "import threading\n\n\ndef test_it():\n    assert f(threading.Lock()) == 1\n",
-    "the tests pass the class Thread": "import threading\n\n\ndef test_it():\n    assert f(threading.Thread) == 1\n",
+    "the tests pass a Struct": "import struct\n\n\ndef test_it():\n    assert f(struct.Struct('i')) == 1\n",
+    "the tests pass a socket": "import socket\n\n\ndef test_it():\n    with socket.socket() as s:\n        assert f(s) == 1\n",
     "the tests need files": "def test_it(tmp_path):\n    assert f(tmp_path) == 1\n",
     "the tests need the program's log": "def test_it(caplog):\n    assert f(1) == 1\n",
     "the tests need pytest's fixture 'recwarn'": "def test_it(recwarn):\n    assert f(1) == 1\n",
