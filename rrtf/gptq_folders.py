@@ -70,13 +70,13 @@ def gptqmodel_at_work(folder: Path) -> Iterator[None]:
         yield
 
 
-def unpack(model: Any) -> None:
-    """Replace every layer on a processor that has no fast kernel there by a plain one of the same weights."""
+def unpack(model: Any, *, every: bool = False) -> None:
+    """Replace each layer on a processor that has no fast kernel there, or every one, by a plain one of the same weights."""
     from gptqmodel.nn_modules.qlinear import BaseQuantLinear
     from gptqmodel.nn_modules.qlinear.torch_aten_kernel import TorchAtenLinear
 
     for name, layer in list(model.named_modules()):
-        if isinstance(layer, BaseQuantLinear) and not isinstance(layer, TorchAtenLinear):
+        if isinstance(layer, BaseQuantLinear) and (every or not isinstance(layer, TorchAtenLinear)):
             # of the class: the instance's own is compiled, which needs a C++ compiler and minutes for a layer each
             model.set_submodule(name, _plain(layer, type(layer).dequantize_weight(layer).to(model.dtype)))
 

@@ -9,13 +9,13 @@ from rrtf.plan import Stage, Step
 from rrtf.progress import Report
 from rrtf.quantize import sidecar
 from rrtf.quantize.settings import Measurement, Quantization
-from rrtf.records import Candidate, Group, Judged, Problem
+from rrtf.records import Group, Judged, Problem
 from rrtf.sampling.settings import CTranslate2, HuggingFace, LocalModel, Source
 from rrtf.steps import Evaluation, Model, Planner
 from rrtf.store import read_records, write_records
 
 # raise when measuring or comparing the same formats would give other numbers
-QUANTIZE_VERSION = "1"
+QUANTIZE_VERSION = "2"
 
 
 def checkpoint_of(model: Model) -> Path:
@@ -94,30 +94,42 @@ def measured(planner: Planner, models: Sequence[Model], problems: Step, settings
     )
 
 
+def scored(planner: Planner, model: Model, answers: Step, *, answered: str, name: str) -> Step:
+    """The probabilities a model gives to the answers of the original, called `answered`, to the benchmark `name`."""
+
+    def make(path: Path, report: Report) -> None:
+        from rrtf.quantize.agreement import Scored, score_answers
+
+        candidates = [row.candidate for row in read_records(Judged, answers.path)]
+        found = score_answers(checkpoint_of(model), candidates, report=report)
+        write_records(path, (Scored(task_id=task, scores=tuple(scores)) for task, scores in found.items()))
+
+    title = f"score what {answered} wrote for {name} by {model.name}"
+    recipe = {"model": model.identity, "version": QUANTIZE_VERSION}
+    needs = (*model.needs, answers)
+    return planner.add(
+        Step(stage=Stage.quantize, title=title, unit="answers", recipe=recipe, make=make, store=planner.store, needs=needs)
+    )
+
+
 def agreed(
     planner: Planner, original: Model, small: Model, evaluations: Mapping[tuple[str, str], Evaluation], name: str
 ) -> Step:
     """How far a small model's greedy answers to a benchmark, and the probabilities it gives them, are the original's."""
     first, second = evaluations[original.name, name].judged, evaluations[small.name, name].judged
+    scores = [scored(planner, model, first, answered=original.name, name=name) for model in (original, small)]
 
     def make(path: Path, report: Report) -> None:
-        from rrtf.quantize.agreement import agree, score_answers
+        from rrtf.quantize.agreement import Scored, agree
         from rrtf.sampling.local import Writer
 
-        before, after = list(read_records(Judged, first.path)), list(read_records(Judged, second.path))
-        answers: list[Candidate] = [row.candidate for row in before]
-        folder = checkpoint_of(original)
-        found = agree(
-            before,
-            after,
-            original_scores=score_answers(folder, answers, report=report),
-            small_scores=score_answers(small.needs[0].path, answers, report=report),
-            encode=Writer(folder).ids,
-        )
-        write_records(path, [found])
+        before, after = (list(read_records(Judged, step.path)) for step in (first, second))
+        one, two = ({row.task_id: row.scores for row in read_records(Scored, step.path)} for step in scores)
+        encode = Writer(checkpoint_of(original)).ids
+        write_records(path, [agree(before, after, original_scores=one, small_scores=two, encode=encode)])
 
     title = f"compare {small.name} with {original.name} on {name}"
-    needs = (*original.needs, *small.needs, first, second)
+    needs = (*original.needs, *small.needs, first, second, *scores)
     recipe = {"version": QUANTIZE_VERSION}
     return planner.add(
         Step(stage=Stage.quantize, title=title, unit="answers", recipe=recipe, make=make, store=planner.store, needs=needs)

@@ -51,7 +51,7 @@ def kernels(model: torch.nn.Module) -> set[str]:
 def test_unpacked_once_is_the_same_model(made: Path, dtype: torch.dtype, off: float, monkeypatch: pytest.MonkeyPatch) -> None:
     ids = torch.tensor([list(b"def add(a, b):")])
     with monkeypatch.context() as patch, torch.inference_mode():
-        patch.setattr("rrtf.loading.unpack", lambda model: None)
+        patch.setattr("rrtf.loading.unpack", lambda model, every: None)
         packed = load_causal_lm(made, dtype=dtype)
         assert "TorchLinear" in kernels(packed)
         wanted = packed(ids).logits
@@ -78,13 +78,24 @@ def test_whatever_has_no_fast_kernel_on_a_processor_is_unpacked(
     assert (written["bits"], written["group_size"], written["desc_act"]) == asked
     ids = torch.tensor([list(b"x = 1\n")])
     with monkeypatch.context() as patch, torch.inference_mode():
-        patch.setattr("rrtf.loading.unpack", lambda model: None)
+        patch.setattr("rrtf.loading.unpack", lambda model, every: None)
         wanted = load_causal_lm(folder, dtype=torch.bfloat16)(ids).logits
     with torch.inference_mode():
         plain = load_causal_lm(folder, dtype=torch.bfloat16)
         assert kernels(plain) == {"Linear"}
         found = plain(ids).logits
     torch.testing.assert_close(found, wanted, rtol=0, atol=off)
+
+
+@with_gptq
+@pytest.mark.slow
+def test_four_bits_keep_their_kernel_unless_many_rows_are_wanted(source: Path, tmp_path: Path) -> None:
+    folder = quantize(source, Quantization(method=Method.gptq_int4, group_size=32), TEXTS, out=tmp_path / "out")
+    ids = torch.tensor([list(b"x = 1\n")])
+    with torch.inference_mode():
+        fast, plain = (load_causal_lm(folder, dtype=torch.bfloat16, plain=plain) for plain in (False, True))
+        assert kernels(fast) == {"Linear", "TorchAtenLinear"} and kernels(plain) == {"Linear"}
+        torch.testing.assert_close(plain(ids).logits, fast(ids).logits, rtol=0, atol=0.05)
 
 
 @with_gptq

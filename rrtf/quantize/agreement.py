@@ -21,6 +21,14 @@ Scores = Mapping[str, Sequence[float]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Scored:
+    """The natural log-probability that a model gives to each token of one answer."""
+
+    task_id: str
+    scores: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Agreement:
     """A small format against the original on the same prompts, greedy.
 

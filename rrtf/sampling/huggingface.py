@@ -52,7 +52,7 @@ class HuggingFaceGenerator:
 def load(path: Path, *, dtype: torch.dtype, device: torch.device) -> Any:
     """The model of a checkpoint folder, ready to decode; its own code is never run. Raises UserError."""
     transformers_logging.disable_progress_bar()
-    return load_causal_lm(path, dtype=dtype, device=str(device)).eval()
+    return load_causal_lm(path, dtype=dtype, device=str(device), plain=True).eval()
 
 
 def precision(wanted: Precision, device: torch.device) -> torch.dtype:
