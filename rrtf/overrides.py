@@ -1,6 +1,7 @@
 """What is wrong with the overrides of a command line: a sentence each, with what was perhaps meant."""
 
 import argparse
+import re
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -19,11 +20,13 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 from rrtf.errors import ConfigurationError
 from rrtf.report.redact import secrets
 from rrtf.sampling.settings import names_variable
-from rrtf.settings import build
+from rrtf.settings import BENCHMARK, build
 
 # groups that decide which other values there are to set
 OPENING = {"experiment", "scale", "debug", "teachers", "student", "benchmarks", "quantize"}
 OPENING |= {"evolve", "clean", "decontaminate", "test_votes", "writer"}
+# those of which several are chosen at once
+SEVERAL = {"teachers", "benchmarks", "quantize"}
 
 
 def check_overrides(arguments: list[str]) -> None:
@@ -61,11 +64,14 @@ def override_mistakes(overrides: Sequence[str], *, places: Sequence[str] = ()) -
     parser = OverridesParser.create()
     single = [text for override in overrides for text in _single(parser.parse_override(override))]
     groups, sound, found = list(places), [], dict[str, None]()
-    whole = True
+    whole, wrong = True, set[str]()
     for text in sorted(single, key=lambda text: _name(text) not in OPENING):
+        if _name(text).split(".")[0] in wrong:
+            continue  # a value of what could not be chosen
         mistake = _mistake(text, [group for group in groups if _name(group) != _name(text)])
         if mistake:
             found[mistake] = None
+            wrong |= {_name(text)} & SEVERAL
             whole = whole and "." in _name(text)
         elif _name(text) in OPENING:
             groups.append(text)
@@ -92,21 +98,32 @@ def _mistake(text: str, groups: Sequence[str]) -> str:
     """What is wrong with one override where `groups` are chosen; nothing where all is well."""
     with hydra.initialize_config_module("rrtf.conf", version_base="1.3"):
         try:
-            hydra.compose("config", [*groups, text])
+            composed = hydra.compose("config", [*groups, text])
         except MissingConfigException as error:
             return f"{text}: {_missing_option(str(error.missing_cfg_file))}"
         except (HydraException, OmegaConfBaseException, ValueError) as error:
             cause = error.__cause__ or error
             if isinstance(cause, (ConfigAttributeError, ConfigKeyError)):
                 return f"{text}: {_missing_key(_name(text), str(cause.full_key), groups)}"
-            said = getattr(cause, "msg", None) or str(cause)
-            return f"{text}: {' '.join(said.split('full_key:')[0].split())}"
+            said = " ".join((getattr(cause, "msg", None) or str(cause)).split("full_key:")[0].split())
+            own = re.match("In 'benchmarks/([^']+)'", said)
+            return f"{text}: {said}" + (f"; {BENCHMARK.format(own[1])}" if own else "")
         except yaml.YAMLError as error:  # a user's own file
             return f"{text}: not YAML: {' '.join(str(error).split())}"
         except AssertionError:  # OmegaConf's, where a value is set in a group that is none
             group = text.split(".")[0]
             return f"{text}: {group} is none, so nothing can be set in it; choose an option with {group}=…"
-    return ""
+    return _nothing(text, composed)
+
+
+def _nothing(text: str, composed: DictConfig) -> str:
+    """Whether fewer things came of several options than were named: somebody's YAML is empty."""
+    group, _, value = text.partition("=")
+    named = re.findall(r"[^\[\],\s]+", value)
+    if group not in SEVERAL or len(named) <= len(composed[group]):
+        return ""
+    empty = next((name for name in named if name not in composed[group]), named[0])
+    return f"{text}: {empty} sets nothing" + (f"; {BENCHMARK.format(empty)}" if group == "benchmarks" else "")
 
 
 def _missing_option(path: str) -> str:
@@ -114,6 +131,8 @@ def _missing_option(path: str) -> str:
     group, _, option = path.rpartition("/")
     loader = GlobalHydra.instance().config_loader()
     there = [name for name in loader.get_group_options(group, ObjectType.CONFIG) if not name.endswith("_schema")]
+    if option.endswith("_schema") and group in ("benchmark", "benchmarks"):
+        return f"{group} has no option {option!r}; {BENCHMARK.format('NAME')}"
     return f"{group} has no option {option!r} among {', '.join(there)}{_meant(option, there)}"
 
 
@@ -122,7 +141,9 @@ def _missing_key(given: str, missing: str, groups: Sequence[str]) -> str:
     parent, _, last = missing.rpartition(".")
     names = list(_names(hydra.compose("config", [*groups])))
     beside = [name.rpartition(".")[2] for name in names if name.rpartition(".")[0] == parent]
-    if parent in ("teachers", "benchmarks", "quantize"):
+    if parent in SEVERAL:
+        if any(last in re.split(r"[\[\],=]", text) for text in groups if _name(text) == parent):
+            return f"{last} is chosen, but its YAML calls it {' and '.join(beside)}; set it by that name"
         return f"{last} is not among the chosen {parent} ({', '.join(beside) or 'none'}); choose it with {parent}=[…,{last}]"
     alike = [name for name in names if name.rpartition(".")[2] == given.rpartition(".")[2]]
     meant = _meant(given, alike, cutoff=0.3) or _meant(last, beside, before=f"{parent}." if parent else "")

@@ -31,6 +31,9 @@ from rrtf.sampling.settings import (
 from rrtf.store import digest
 from rrtf.training.settings import Adapter, Batching, Loss, Optim, Trainer
 
+# what a user's own benchmark looks like, for those whose YAML looks otherwise
+BENCHMARK = "{0}.yaml begins with defaults: [/benchmark@{0}: benchmark_schema, _self_] and has all of its settings under {0}:"
+
 
 @dataclass(kw_only=True)
 class Settings:
@@ -87,7 +90,7 @@ class Settings:
         for name, benchmark in self.benchmarks.items():
             own, none = benchmark.problems, ProblemSet()
             chosen = benchmark.published or own.path or (own.source, own.name) != (none.source, none.name)
-            unknown = [f"not chosen, so nothing can be set in it; choose it with benchmarks=[…,{name}]"]
+            unknown = [f"has no problems, so it is not chosen (benchmarks=[…,{name}]) or misnamed: {BENCHMARK.format(name)}"]
             found += [f"benchmarks.{name}: {mistake}" for mistake in (benchmark.mistakes() if chosen else unknown)]
             if benchmark.other_rows == self.student.rows:
                 found.append(f"benchmarks.{name}.other_rows: {benchmark.other_rows} is student.rows; name another batch size")

@@ -1,3 +1,4 @@
+import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -160,6 +161,51 @@ def test_a_mistake_in_a_users_own_yaml_is_told_in_words(yaml, said, tmp_path):
         check_overrides([f"--config-dir={tmp_path}", *chosen])
         with initialize_config_module("rrtf.conf", version_base="1.3"):
             build(compose("config", [f"hydra.searchpath=[file://{tmp_path}]", *chosen, "run_dir=here"]))
+
+
+OWN = "problems: {source: file, path: mine.jsonl}"
+
+
+@pytest.mark.parametrize(
+    ("yaml", "said"),
+    [
+        ("defaults: [/benchmark@mine: benchmark_schema, _self_]\nmy: {%s}", "benchmarks.mine: has no problems"),
+        ("defaults: [/benchmark@my: benchmark_schema, _self_]\nmine: {%s}", "benchmarks.my: has no problems"),
+        ("defaults: [/benchmark@mine: benchmark_schema, _self_]", "benchmarks.mine: has no problems"),
+        ("defaults: [/benchmark@mine: benchmark_schema, _self_]\n%s", "Key 'source' not in 'Benchmark'"),
+        ("defaults: [/benchmark@mine: benchmarks_schema, _self_]\nmine: {%s}", "no option 'benchmarks_schema'"),
+        ("defaults: [problems_schema, _self_]\n%s", "no option 'problems_schema'"),
+        ("benchmarks: {mine: {%s}}", "Key 'mine' not in 'Benchmark'"),
+        ("mine:", "field 'benchmarks.mine' is not Optional"),
+        ("- mine", "Cannot merge"),
+        ("", "sets nothing"),
+    ],
+)
+@pytest.mark.parametrize("more", [[], ["benchmarks.mine.problems.limit=1"]])
+def test_a_users_yaml_that_calls_its_benchmark_by_two_names_is_told_what_to_write(yaml, said, more, tmp_path):
+    """And nothing else: that a value of it can't be set either is no second mistake."""
+    (tmp_path / "benchmarks").mkdir()
+    (tmp_path / "benchmarks" / "mine.yaml").write_text(f"{yaml % OWN if '%' in yaml else yaml}\n")
+    register()
+    chosen = ["benchmarks=[humaneval,mine]", *more]
+    with pytest.raises(ConfigurationError, match=said) as caught:
+        check_overrides([f"--config-dir={tmp_path}", *chosen])
+        with initialize_config_module("rrtf.conf", version_base="1.3"):
+            build(compose("config", [f"hydra.searchpath=[file://{tmp_path}]", *chosen, "run_dir=here"]))
+    assert len(caught.value.mistakes) == 1
+    assert re.search(
+        r"defaults: \[/benchmark@(\w+): benchmark_schema, _self_\] and has all of its settings under \1:", str(caught.value)
+    )
+
+
+def test_a_benchmark_that_its_yaml_calls_otherwise_is_set_by_that_name(tmp_path):
+    (tmp_path / "benchmarks").mkdir()
+    (tmp_path / "benchmarks" / "mine.yaml").write_text(f"defaults: [/benchmark@my: benchmark_schema, _self_]\nmy: {{{OWN}}}\n")
+    register()
+    chosen = [f"--config-dir={tmp_path}", "benchmarks=[mine]"]
+    check_overrides([*chosen, "benchmarks.my.problems.limit=1"])
+    with pytest.raises(ConfigurationError, match="mine is chosen, but its YAML calls it my"):
+        check_overrides([*chosen, "benchmarks.mine.problems.limit=1"])
 
 
 @pytest.mark.parametrize(
