@@ -49,7 +49,8 @@ def read_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 def read_entries(path: Path) -> Iterator[tuple[int, Any]]:
     """(line number, value) for each line of a file of JSON lines, read as it is asked for; (number, value) for each entry of
-    a file that is one JSON list. Both may be gzipped; what a file is its first bytes tell, not its name.
+    a file that is one JSON list; (1, value) for one object over several lines. All may be gzipped; what a file is its first
+    bytes tell, not its name.
 
     Raises MissingDataError for a file that is not there, DataError for what is not JSON.
     """
@@ -63,11 +64,25 @@ def read_entries(path: Path) -> Iterator[tuple[int, Any]]:
             if listed:
                 yield from enumerate(_json(path, 0, file.read()), start=1)
                 return
+            if (whole := _indented(file)) is not None:
+                yield 1, whole
+                return
             for line, text in enumerate(file, start=1):
                 if text.strip():
                     yield line, _json(path, line, text)
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise DataError(path, line + 1, f"truncated or damaged gzip file ({error})") from None
+
+
+def _indented(file: Any) -> Any:
+    """The object of a file that is one object over several lines, whose first is its bracket; None for any other file."""
+    alone = file.readline().removeprefix(codecs.BOM_UTF8).strip() == b"{"
+    file.seek(0)
+    if alone:
+        with contextlib.suppress(ValueError, RecursionError):
+            return json.loads(file.read())
+    file.seek(0)
+    return None
 
 
 def unpacked(raw: IO[bytes]) -> Any:

@@ -34,6 +34,13 @@ def passes(tasks, candidates):
     return [v.outcome is Outcome.all_tests_passed for v in verdicts]
 
 
+FENCED = f"Sure!\n```python\n{RIGHT}```\nDone."
+
+
+def chat(text):
+    return {"role": "assistant", "content": text}
+
+
 FORMS = {
     "human-eval": lambda i: {"task_id": f"set/{i}", "completion": f"    return n + {i}\n"},
     "EvalPlus": lambda i: {"task_id": f"set/{i}", "solution": RIGHT.format(i)},
@@ -42,6 +49,16 @@ FORMS = {
     "lm-eval": lambda i: {"doc": {"task_id": f"set/{i}"}, "resps": [["junk"]], "filtered_resps": [[RIGHT.format(i)]]},
     "lm-eval unfiltered": lambda i: {"doc": {"task_id": f"set/{i}"}, "resps": [[f"    return n + {i}\n"]]},
     "CoderEval": lambda i: {"_id": f"set/{i}", "generate_results": [{"generate_code": RIGHT.format(i), "is_pass": False}]},
+    "LiveCodeBench unextracted": lambda i: {"question_id": f"set/{i}", "output_list": [FENCED.format(i)]},
+    "batch file of OpenAI and vLLM": lambda i: {
+        "id": f"batch_req_{i}",
+        "custom_id": f"set/{i}",
+        "response": {"status_code": 200, "body": {"id": "x", "choices": [{"index": 0, "message": chat(FENCED.format(i))}]}},
+        "error": None,
+    },
+    "vLLM's outputs": lambda i: {"task_id": i, "prompt": "…", "outputs": [{"index": 0, "text": f"    return n + {i}\n"}]},
+    "chat completion": lambda i: {"task_id": i, "choices": [{"message": chat(FENCED.format(i)), "finish_reason": "stop"}]},
+    "transformers pipeline": lambda i: {"task_id": i, "generated_text": [{"generated_text": chat(FENCED.format(i))}]},
     "raw response": lambda i: {"task_id": f"set/{i}", "response": f"Sure!\n```python\n{RIGHT.format(i)}```\nDone."},
 }
 
@@ -80,6 +97,28 @@ def test_generations_json_pairs_by_order(tmp_path):
     assert passes(tasks, candidates) == [True, False] * 3
     with pytest.raises(DataError, match="holds 3 lists for 2 problems"):
         read_samples(path, tasks[:2])
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+@pytest.mark.parametrize("several", [False, True])
+def test_one_object_may_hold_the_programs_of_each_task(several, indent, tmp_path):
+    tasks = with_prompts()
+    programs = {task.task_id: RIGHT.format(i) for i, task in enumerate(tasks)}
+    held = {task: [text, text] for task, text in programs.items()} if several else programs
+    path = tmp_path / "samples.json"
+    path.write_text(json.dumps(held, indent=indent))
+    found = read_samples(path, tasks)
+    assert [c.task_id for c in found] == [task.task_id for task in tasks for _ in range(1 + several)]
+    assert all(passes(tasks, found))
+    path.write_text(json.dumps(held | {"set/9": ["x"]}, indent=indent))
+    with pytest.raises(DataError, match="task 'set/9' is not one of the 4 problems"):
+        read_samples(path, tasks)
+
+
+def test_a_request_that_failed_in_a_batch_file_is_named_by_its_line(tmp_path):
+    row = {"id": "b", "custom_id": "set/0", "response": None, "error": {"message": "rate limit"}}
+    with pytest.raises(DataError, match="samples.jsonl:1: an answer must be a text, not None"):
+        read_samples(written(tmp_path / "samples.jsonl", [row]), with_prompts())
 
 
 def test_our_own_files_come_back_as_they_were(tmp_path):

@@ -67,12 +67,19 @@ def test_a_list_is_read_like_lines_whatever_the_file_is_called(tmp_path: Path) -
     assert [row for _, row in read_rows(tmp_path / "dos.jsonl")] == rows
 
 
+def test_an_object_over_several_lines_is_one_row(tmp_path: Path) -> None:
+    for content in (b'{\n "n": 1\n}', b'\xef\xbb\xbf{\r\n "n": 1\r\n}\r\n'):
+        (tmp_path / "rows.json").write_bytes(content)
+        assert list(read_rows(tmp_path / "rows.json")) == [(1, {"n": 1})]
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
         (b'[{"n": 1},\n3]', ":2: expected an object, found int"),
         (b'[{"n": 1},\n{"n":', ":2: not JSON"),
-        (b'{\n "n": 1\n}', r":1: not JSON: .*one object a line is expected, or one list"),
+        (b'{\n "n": 1\n', r":1: not JSON: .*one object a line is expected, or one list"),
+        (b'{"n":\n1}', r":1: not JSON: .*one object a line is expected, or one list"),
     ],
 )
 def test_a_broken_list_is_named_with_the_place(tmp_path: Path, content: bytes, said: str) -> None:

