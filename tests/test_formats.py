@@ -273,6 +273,24 @@ def test_leetcode_parts(tmp_path: Path) -> None:
     assert problem.reference.endswith("return [0, 1]\n")
 
 
+@pytest.mark.parametrize("pair", [("problem", "solution"), ("prompt", "response"), ("question", "answer")])
+def test_a_task_and_an_answer_under_other_names_are_instructions_too(tmp_path: Path, pair: tuple[str, str]) -> None:
+    row = {"lang": "python", pair[0]: "Add two numbers.", pair[1]: "```python\ndef add(a, b):\n    return a + b\n```"}
+    with pytest.raises(DataError, match=r":1: .*no tests.*test_votes=voted"):
+        read(tmp_path, row)
+    problem = one(tmp_path, row, untested=True)
+    assert (problem.text, problem.entry_point, problem.reference[:7]) == ("Add two numbers.", "add", "def add")
+    with pytest.raises(DataError, match="no known format has the keys problem"):
+        read(tmp_path, {"problem": "Add two numbers."}, untested=True)
+
+
+def test_rows_of_taco_have_no_name_and_get_one_by_their_words(tmp_path: Path) -> None:
+    row = {key: value for key, value in APPS.items() if key != "problem_id"}
+    first, second, third = read(tmp_path, row, row | {"question": "Halve the number."}, row)
+    assert first.task_id.startswith("apps/") and len({first.task_id, second.task_id, third.task_id}) == 3
+    assert one(tmp_path, row) == first
+
+
 def test_apps_pairs_and_calls(tmp_path: Path) -> None:
     problem = one(tmp_path, APPS)
     assert [(pair.input, pair.output) for pair in problem.tests.pairs] == [("1\n", "2\n"), ("2\n3", "4")]

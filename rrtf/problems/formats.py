@@ -14,7 +14,7 @@ from rrtf.problems.format_humaneval import humaneval, multipl_e
 from rrtf.problems.format_leetcode import leetcode
 from rrtf.problems.format_mbpp import mbpp, mbpp_plus
 from rrtf.problems.format_pytest import pytest_style
-from rrtf.problems.instructions import instruction
+from rrtf.problems.instructions import instruction, is_instruction
 from rrtf.problems.settings import Format
 from rrtf.records import Problem, TestKind, Tests, from_row
 from rrtf.store import read_rows
@@ -69,6 +69,8 @@ def detect(row: Mapping[str, Any]) -> Format:
     for known, keys in _KEYS.items():
         if keys <= set(row) and not (known is Format.humaneval and "def check(" not in str(row["test"])):
             return known
+    if is_instruction(row):
+        return Format.instructions
     raise ValueError(
         f"no known format has the keys {', '.join(sorted(map(str, row))) or '(none)'}; see rrtf/problems/formats.py"
     )

@@ -1,4 +1,4 @@
-"""Alpaca rows (instruction, input, output) as problems without tests."""
+"""Rows of a task and an answer (Alpaca's instruction, input, output and their like) as problems without tests."""
 
 import ast
 import re
@@ -9,8 +9,13 @@ from rrtf.problems.tree import parse
 from rrtf.records import Problem, TestKind, Tests
 from rrtf.store import digest
 
-_TEXT_KEYS = ("instruction", "prompt", "question")
-_ANSWER_KEYS = ("output", "response", "completion", "answer")
+_TEXT_KEYS = ("instruction", "prompt", "question", "problem")
+_ANSWER_KEYS = ("output", "response", "completion", "answer", "solution")
+
+
+def is_instruction(row: Mapping[str, Any]) -> bool:
+    """Whether a row names a task and an answer."""
+    return any(key in row for key in _TEXT_KEYS) and any(key in row for key in _ANSWER_KEYS)
 
 
 def instruction(row: Mapping[str, Any]) -> Problem:
