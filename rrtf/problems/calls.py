@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from rrtf.problems.data_settings import TestVotes
-from rrtf.problems.tree import parse
+from rrtf.problems.tree import is_literal, parse
 from rrtf.records import Problem, TestKind, Tests
 
 _MESSAGE = """Write {calls} tests for the Python function `{name}` that this task asks for:
@@ -71,7 +71,7 @@ def _calls(condition: ast.expr, name: str) -> Iterator[ast.Call]:
     for node in ast.walk(condition):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == name:
             values = [*node.args, *(keyword.value for keyword in node.keywords)]
-            if all(is_literal(ast.unparse(value)) for value in values):
+            if all(is_literal(value) for value in values):
                 yield node
 
 
@@ -85,16 +85,7 @@ def _expected(condition: ast.expr, call: ast.Call) -> str:
         return ""
     sides = [condition.left, condition.comparators[0]]
     others = [side for side in sides if side is not call]
-    return ast.unparse(others[0]) if len(others) == 1 and is_literal(ast.unparse(others[0])) else ""
-
-
-def is_literal(text: str) -> bool:
-    """Whether `text` is a plain Python value."""
-    try:
-        ast.literal_eval(text)
-    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-        return False
-    return True
+    return ast.unparse(others[0]) if len(others) == 1 and is_literal(others[0]) else ""
 
 
 def _mutant(text: str, draw: random.Random) -> str:

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-from rrtf.problems.tree import parse
+from rrtf.problems.tree import is_literal, parse
 from rrtf.records import Problem
 
 # calls that stand around the tested one
@@ -93,19 +93,11 @@ def _outside(node: ast.AST, call: ast.Call) -> Iterator[ast.expr]:
     """The largest literals of `node` that are not part of `call`."""
     if node is call:
         return
-    if isinstance(node, ast.expr) and not isinstance(node, ast.Name) and _is_literal(node):
+    if isinstance(node, ast.expr) and not isinstance(node, ast.Name) and is_literal(node):
         yield node
         return
     for child in ast.iter_child_nodes(node):
         yield from _outside(child, call)
-
-
-def _is_literal(node: ast.expr) -> bool:
-    try:
-        ast.literal_eval(node)
-    except (ValueError, TypeError, RecursionError):
-        return False
-    return True
 
 
 def _text(node: ast.expr) -> str:

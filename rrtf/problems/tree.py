@@ -18,6 +18,15 @@ _SILENT_FIELDS = frozenset({"annotation", "returns", "decorator_list", "type_com
 parse = lru_cache(maxsize=64)(syntax.parse)
 
 
+def is_literal(node: ast.expr) -> bool:
+    """Whether an expression is a plain value."""
+    try:
+        ast.literal_eval(node)
+    except (ValueError, TypeError, RecursionError):
+        return False
+    return True
+
+
 def functions(tree: ast.Module) -> list[Function]:
     """Functions at the top level and methods of top-level classes, in order."""
     found: list[Function] = []

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from rrtf.records import Score
 from rrtf.report.curve_figures import Checkpoint
-from rrtf.report.drawing import INK, PALETTE, QUIET, canvas, tidy
+from rrtf.report.drawing import INK, PALETTE, QUIET, canvas, reach, tidy
 from rrtf.report.evidence import NOT_RUN, arms, models, whence
 from rrtf.report.overlap_figure import overlap_bars
 from rrtf.report.rows import RunRow, epoch_of
@@ -46,7 +46,7 @@ def _arms(axes: Axes, found: Sequence[RunRow], benchmark: str) -> None:
 
 def _dot(axes: Axes, score: Score, y: float) -> None:
     value = 100 * score.value
-    ends = [[max(0.0, value - 100 * score.low)], [max(0.0, 100 * score.high - value)]]
+    ends = reach([(value, 100 * score.low, 100 * score.high)])
     axes.errorbar([value], [y], xerr=ends, fmt="o", markersize=4, color=PALETTE[0], ecolor=INK, elinewidth=0.8, capsize=2)
 
 

@@ -40,6 +40,11 @@ def tidy(axes: Axes, *, title: str = "", x: str = "", y: str = "", grid: str = "
         axes.grid(axis=grid, color=GRID, linewidth=0.7)  # type: ignore[arg-type]
 
 
+def reach(points: Sequence[tuple[float, float, float]]) -> list[list[float]]:
+    """How far the bars of (value, low, high) go below and above each value, as matplotlib takes it; never less than nothing."""
+    return [[max(0.0, value - low) for value, low, _ in points], [max(0.0, high - value) for value, _, high in points]]
+
+
 def colours(names: Sequence[str]) -> dict[str, str]:
     """A colour for each name, in order; more names than colours start again."""
     return {name: PALETTE[index % len(PALETTE)] for index, name in enumerate(names)}

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from rrtf.evaluation.statistics import wilson
 from rrtf.records import Score
-from rrtf.report.drawing import PALETTE, QUIET, canvas, tidy
+from rrtf.report.drawing import PALETTE, QUIET, canvas, reach, tidy
 from rrtf.report.evidence import best, models
 from rrtf.report.paper import TABLE_2, TABLE_3
 from rrtf.report.quantization_figure import Quantized
@@ -77,7 +77,7 @@ def _bars(axes: Axes, title: str, paper: Sequence[Bar], ours: Sequence[Bar]) -> 
     tidy(axes, title=title, x="%", grid="x")
     colours = [PALETTE[6]] * len(paper) + [PALETTE[0]] * len(ours)
     for place, ((_, value, ends), colour) in enumerate(zip([*paper, *ours], colours, strict=True)):
-        error = [[max(0.0, value - ends[0])], [max(0.0, ends[1] - value)]] if ends else None
+        error = reach([(value, *ends)]) if ends else None
         axes.barh([place], [value], color=colour, xerr=error, ecolor=QUIET, capsize=2)
     axes.set_yticks(range(len(paper) + len(ours)), [name for name, _, _ in (*paper, *ours)], fontsize=8.5)
     axes.invert_yaxis()

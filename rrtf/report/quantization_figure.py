@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from rrtf.evaluation.statistics import wilson
-from rrtf.report.drawing import INK, QUIET, canvas, colours, tidy
+from rrtf.report.drawing import INK, QUIET, canvas, colours, reach, tidy
 from rrtf.report.paper import TABLE_4
 
 
@@ -49,7 +49,7 @@ def _bubbles(axes: Axes, title: str, points: Sequence[Quantized]) -> None:
     for index, (point, colour) in enumerate(zip(points, colours([p.name for p in points]).values(), strict=True)):
         x, y = point.ms_per_token, 100 * point.value
         size = 900 * point.memory_gb / largest
-        ends = [[max(0.0, y - 100 * point.low)], [max(0.0, 100 * point.high - y)]]
+        ends = reach([(y, 100 * point.low, 100 * point.high)])
         axes.errorbar([x], [y], yerr=ends, fmt="none", ecolor=QUIET, elinewidth=1, capsize=3, zorder=1)
         axes.scatter([x], [y], s=size, color=colour, alpha=0.75, edgecolor="white", zorder=2)
         label = f"{point.name}\n{point.memory_gb:.2f} GB, {y:.1f} %"

@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from rrtf.records import Score
-from rrtf.report.drawing import GRID, HATCHES, INK, QUIET, canvas, colours, tidy
+from rrtf.report.drawing import GRID, HATCHES, INK, QUIET, canvas, colours, reach, tidy
 from rrtf.report.rows import GroupRow, RunRow, SourceRow, StageRow
 from rrtf.report.tables import COLUMNS
 
@@ -61,7 +61,7 @@ def score_bars(axes: Axes, scores: Sequence[Score], *, strip: str = "") -> None:
         places = [i + (index - (len(models) - 1) / 2) * width for i, key in enumerate(names) if key in found]
         mine = [found[key] for key in names if key in found]
         heights = [100 * score.value for score in mine]
-        ends = [[100 * max(0.0, s.value - s.low) for s in mine], [100 * max(0.0, s.high - s.value) for s in mine]]
+        ends = reach([(100 * score.value, 100 * score.low, 100 * score.high) for score in mine])
         hatch = HATCHES[index % len(HATCHES)]
         axes.bar(places, heights, width * 0.9, label=model, color=palette[model], hatch=hatch, edgecolor="white", linewidth=0.5)
         axes.errorbar(places, heights, yerr=ends, fmt="none", ecolor=INK, elinewidth=1, capsize=2.5)

@@ -13,7 +13,7 @@ from rrtf.checkpoints import cache_folder, make_once
 from rrtf.ctranslate_conversion import convert
 from rrtf.errors import ConfigurationError
 from rrtf.loading import load_config
-from rrtf.sampling.generator import Request, Response
+from rrtf.sampling.generator import Request, Response, speed
 from rrtf.sampling.local import Writer, limits
 from rrtf.sampling.settings import CTranslate2, Decoding
 from rrtf.sampling.stops import cut
@@ -40,7 +40,7 @@ class CTranslate2Generator:
 
     def note(self) -> str:
         """See Generator."""
-        return f"{self.tokens / max(time.monotonic() - self.start, 1e-9):.0f} tokens/s"
+        return speed(self.tokens, self.start)
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Response]:
         """See Generator."""

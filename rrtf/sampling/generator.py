@@ -1,5 +1,6 @@
 """What every engine is: something that takes requests and yields responses as they finish."""
 
+import time
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -39,6 +40,11 @@ class Skip(NamedTuple):
 
     key: str
     reason: str
+
+
+def speed(tokens: int, start: float) -> str:
+    """Tokens a second since `start` on the monotonic clock, for the progress line."""
+    return f"{tokens / max(time.monotonic() - start, 1e-9):.0f} tokens/s"
 
 
 @runtime_checkable

@@ -11,7 +11,7 @@ from transformers.utils import logging as transformers_logging
 from rrtf.loading import load_causal_lm
 from rrtf.sampling.attention import use_decoding_attention
 from rrtf.sampling.generate import Generate, plain_attention
-from rrtf.sampling.generator import Request, Response
+from rrtf.sampling.generator import Request, Response, speed
 from rrtf.sampling.local import Writer, limits
 from rrtf.sampling.loop import Loop, Shape
 from rrtf.sampling.packed import pack
@@ -46,7 +46,7 @@ class HuggingFaceGenerator:
 
     def note(self) -> str:
         """See Generator."""
-        return f"{self.decoder.tokens / max(time.monotonic() - self.start, 1e-9):.0f} tokens/s"
+        return speed(self.decoder.tokens, self.start)
 
 
 def load(path: Path, *, dtype: torch.dtype, device: torch.device) -> Any:

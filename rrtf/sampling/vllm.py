@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from rrtf.errors import MissingDataError
-from rrtf.sampling.generator import Request, Response
+from rrtf.sampling.generator import Request, Response, speed
 from rrtf.sampling.local import Writer
 from rrtf.sampling.settings import Decoding, Precision, Vllm
 from rrtf.sampling.stops import cut
@@ -43,7 +43,7 @@ class VllmGenerator:
 
     def note(self) -> str:
         """See Generator."""
-        return f"{self.tokens / max(time.monotonic() - self.start, 1e-9):.0f} tokens/s"
+        return speed(self.tokens, self.start)
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Response]:
         """See Generator."""
