@@ -25,7 +25,8 @@ def described(value: Any, pack: Callable[[Any], Any]) -> Any:
     if value is type(None):
         return {"ty": ["none"]}
     if isinstance(value, type) and not isinstance(value, _GENERIC):
-        return {"ty": ["name", value.__module__, value.__name__]} if _named(value.__module__, value.__name__) is value else None
+        known = _named(value.__module__, value.__name__) is value and not issubclass(value, type)
+        return {"ty": ["name", value.__module__, value.__name__]} if known else None
     if not isinstance(value, _GENERIC) and type(value).__module__ != "typing":
         return None
     name = getattr(value, "_name", None)
@@ -34,6 +35,8 @@ def described(value: Any, pack: Callable[[Any], Any]) -> Any:
     origin = typing.get_origin(value)
     if origin is None or origin is getattr(typing, "Annotated", None):
         return None
+    if origin is not typing.Literal and any(type(argument) is str for argument in typing.get_args(value)):
+        return None  # it would be code
     arguments = [pack(argument) for argument in typing.get_args(value)]
     if origin in (typing.Union, types.UnionType):
         return {"ty": ["any", isinstance(value, types.UnionType), arguments]}
@@ -51,20 +54,31 @@ def made(content: list[Any], unpack: Callable[[Any], Any]) -> Any:
     if sort == "none":
         return type(None)
     if sort == "name":
-        if parts[0] not in _MODULES:
-            raise Violation(f"a class of {parts[0]!r}")
-        return getattr(importlib.import_module(parts[0]), str(parts[1]))
-    if sort == "any":
-        return _either(parts[0], [unpack(part) for part in parts[1]])
-    origin, arguments = unpack(parts[0]), tuple(unpack(part) for part in parts[1])
-    if type(origin) is not type and getattr(origin, "__module__", None) not in _MODULES:
+        return _class(*parts)
+    bar, packed = (parts[0], parts[1]) if sort == "any" else (None, parts[1])
+    arguments = tuple(unpack(part) for part in packed)
+    origin = typing.Union if sort == "any" else unpack(parts[0])
+    if origin is not typing.Literal and any(type(argument) is str for argument in arguments):
+        raise Violation("a type that is text")
+    if bar:
+        return _either(arguments)
+    if not isinstance(origin, type) and type(origin).__module__ != "typing":
         raise Violation("a generic type of no known kind")
     return origin[arguments if len(arguments) != 1 else arguments[0]]
 
 
-def _either(bar: bool, options: list[Any]) -> Any:
-    if not bar:
-        return typing.Union[tuple(options)]  # noqa: UP007 - made at run time
+def _class(module: str, name: str) -> Any:
+    found = getattr(importlib.import_module(module), name, None) if module in _MODULES and name[:1] != "_" else None
+    if (
+        not isinstance(found, type)
+        and type(found).__module__ != "typing"
+        or (isinstance(found, type) and issubclass(found, type))
+    ):
+        raise Violation(f"{name!r} of {module!r}")
+    return found
+
+
+def _either(options: tuple[Any, ...]) -> Any:
     found = options[0]
     for option in options[1:]:
         found = found | option

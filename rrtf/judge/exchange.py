@@ -202,7 +202,7 @@ class Inbox:
         if tag == "z":
             return NotImplemented if content else ...
         if tag == "v":
-            return MappingProxyType(self.unpack(content))
+            return MappingProxyType(dict(self.unpack(content)))
         return self._handle(tag, content)
 
     def _number(self, kind: str, packed: Any) -> Any:

@@ -65,7 +65,7 @@ class Handles:
             return {"g": [[], self.place(value), type(value) is GeneratorType]}
         if isinstance(value, type):
             own: type = value
-            if getattr(builtins, own.__name__, None) is own:
+            if getattr(builtins, own.__name__, None) is own and own.__name__ not in wire.MAKERS:
                 return {"bi": own.__name__}
             if issubclass(own, BaseException):
                 return {"e": tree(own)}

@@ -2,6 +2,7 @@
 
 import builtins
 import threading
+import time
 from collections import deque
 from typing import Any
 
@@ -18,6 +19,7 @@ from rrtf.judge.things import Function as Function
 from rrtf.judge.things import Thing, make
 from rrtf.judge.wire import Unsendable, Violation
 
+PROMPT = 0.02  # seconds in which the tests answer, unless they wait for something
 _SCALARS = frozenset({int, float, str, bool, type(None), bytes, complex})
 
 
@@ -37,7 +39,10 @@ class Remote:
         self.lending = Lending(self.errors, self.accept, classes, arrays=arrays)
         self._views = Views(lambda value: wire.pack(value, other=_of_the_program))
         self._things: dict[int, Any] = {}
-        self._lock = threading.RLock()  # tests may call from several threads, one after the other
+        self._lock: Any = threading.RLock()  # tests may call from several threads, one after the other
+        # what the program asks of the tests, each inside a call of the one before: by which thread, since when
+        self._serving: list[tuple[int, float]] = []
+        self._served = threading.Condition(self._lock)
         self._early: deque[dict[str, Any]] = deque()  # answers of `ask_many` that nobody has taken yet
         self._under_way = 0
         things.at_hand = self
@@ -70,7 +75,24 @@ class Remote:
     def call(self, operation: str, *arguments: Any, **keywords: Any) -> Any:
         """Ask the candidate's process to do `operation`; raises what it raised, as the nearest builtin exception."""
         with self._lock:
+            while self._serving and self._serving[-1][0] != threading.get_ident():
+                if (left := self._serving[-1][1] + PROMPT - time.monotonic()) <= 0:
+                    break
+                self._served.wait(left)
             return self._call(operation, arguments, keywords)
+
+    def serve(self, message: dict[str, Any]) -> dict[str, Any]:
+        """The program uses what the tests lent it; if that takes long, other threads of the tests may call the program."""
+        this = (threading.get_ident(), time.monotonic())
+        self._serving.append(this)
+        state = self._lock._release_save()
+        try:
+            return self.lending.serve(message)
+        finally:
+            self._lock._acquire_restore(state)
+            self._served.wait_for(lambda: self._serving[-1] is this)  # the program waits for its latest question first
+            self._serving.pop()
+            self._served.notify_all()
 
     def _call(self, operation: str, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
         if self.run is None:
@@ -184,7 +206,7 @@ class Remote:
     def _of_python(self, tag: str, content: Any) -> Any:
         if tag == "ty":
             return annotations.made(content, self._unpacked)
-        if tag == "bi" and isinstance(getattr(builtins, str(content), None), type):
+        if tag == "bi" and isinstance(getattr(builtins, str(content), None), type) and content not in wire.MAKERS:
             return getattr(builtins, content)
         raise Violation(f"the unknown tag {tag!r}")
 

@@ -83,7 +83,7 @@ class Tester:
     def _call_tests(self, suite: CallSuite, program: str, bounds: Bounds, *, early_exit: bool) -> Finding:
         tally = Tally(early_exit=early_exit)
         namespace, remote = suite.prepare()
-        run = remote.run = Run(self._control, bounds, stdin=self._null, callback=remote.lending.serve)
+        run = remote.run = Run(self._control, bounds, stdin=self._null, callback=remote.serve)
         finished = False
         try:
             described = load(run, program, names=suite.names, classes=suite.classes)

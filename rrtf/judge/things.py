@@ -77,7 +77,9 @@ class Thing:
         return self._rrtf_do("deepcopy")
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        return restored, (self._rrtf_do("pickle", int(protocol)),)
+        if type(data := self._rrtf_do("pickle", int(protocol))) is not bytes:
+            raise TypeError(f"a {self._rrtf_name} of the program can't be pickled")
+        return restored, (data,)
 
     def __dir__(self) -> Any:
         return self._rrtf_do("dir")

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 PLAIN = frozenset({str, bool, type(None), float})
+SHARED = frozenset({list, dict, set, bytearray})
 SMALL = 1 << 62  # integers beyond this travel as hexadecimal, which Python converts in linear time and without a digit limit
 MAX_DEPTH = 200
 # made once: `json.dumps` and `json.loads` make them, or look for an encoding, at every message
@@ -19,6 +20,9 @@ _DECODER = json.JSONDecoder()
 HEADER = struct.Struct("!8sI")
 # what `dict.keys()`, `.values()` and `.items()` return
 VIEWS: Any = (type({}.keys()), type({}.values()), type({}.items()))
+
+# builtin classes that make parts of classes; called for the program where the tests run, they would make it a class of its own
+MAKERS = frozenset({"type", "property", "classmethod", "staticmethod", "super"})
 
 # what is said of a program beside its names: which classes of the tests it has none of, and the whole of it
 LACKING, WHOLE = "__rrtf_lacking__", "__rrtf_whole__"
@@ -48,11 +52,12 @@ def pack(value: Any, *, other: Hook, depth: int = MAX_DEPTH) -> Any:
     if depth == 0:
         raise Unsendable("nested too deep, or containing itself")
     if kind is list:
-        return [pack(item, other=other, depth=depth - 1) for item in value]
+        found = _repeated(value, other, depth - 1) if len(value) > 1 and type(value[0]) in SHARED else None
+        return found or [pack(item, other=other, depth=depth - 1) for item in value]
     if kind is tuple:
         return {"t": [pack(item, other=other, depth=depth - 1) for item in value]}
     if kind is dict:
-        return {"d": [[pack(item, other=other, depth=depth - 1) for item in pair] for pair in value.items()]}
+        return _pairs(value, other, depth - 1)
     if kind is set or kind is frozenset:
         return {"s" if kind is set else "f": [pack(item, other=other, depth=depth - 1) for item in value]}
     if kind is bytes or kind is bytearray:
@@ -60,6 +65,30 @@ def pack(value: Any, *, other: Hook, depth: int = MAX_DEPTH) -> Any:
     if kind is complex:
         return {"c": [value.real, value.imag]}
     return other(value)
+
+
+def _pairs(value: dict[Any, Any], other: Hook, depth: int) -> Any:
+    values = list(value.values())
+    if len(values) > 1 and type(values[0]) in SHARED and (found := _repeated(values, other, depth)):
+        return {"m": [[pack(key, other=other, depth=depth) for key in value], found]}
+    return {"d": [[pack(item, other=other, depth=depth) for item in pair] for pair in value.items()]}
+
+
+def _repeated(values: list[Any], other: Hook, depth: int) -> Any:
+    """Rows that are one list, which a change of one shows: each value once, and their order; None where all differ."""
+    places: dict[int, int] = {}
+    order = [places.setdefault(id(value), len(places)) for value in values]
+    if len(places) == len(values):
+        return None
+    once = dict(zip(order, values, strict=True))
+    return {"l": [order, [pack(once[place], other=other, depth=depth) for place in range(len(once))]]}
+
+
+def _in_order(content: Any, other: Hook) -> list[Any]:
+    order, items = content[0], _items(content[1], other)
+    if any(type(place) is not int or not 0 <= place < len(items) for place in order):
+        raise Violation("a place of no item")
+    return [items[place] for place in order]
 
 
 def unpack(packed: Any, *, other: Hook) -> Any:
@@ -85,6 +114,8 @@ def _items(content: Any, other: Hook) -> list[Any]:
 
 _TAGS: dict[str, Callable[[Any, Hook], Any]] = {
     "i": lambda content, _: int(content, 16),
+    "l": _in_order,
+    "m": lambda content, other: dict(zip(_items(content[0], other), unpack(content[1], other=other), strict=True)),
     "t": lambda content, other: tuple(_items(content, other)),
     "d": lambda content, other: dict([_items(pair, other) for pair in content]),
     "s": lambda content, other: set(_items(content, other)),

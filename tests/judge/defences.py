@@ -250,6 +250,27 @@ LENT = (
         breaks=True,
     ),
     Defence(
+        "no class of the tests made by the program",
+        (("proxies.py", " and content not in wire.MAKERS:", ":"),),
+        ("63-u-ex-lent-forged",),
+    ),
+    Defence(
+        "rows that are one list stay one",
+        (("wire.py", "    if len(places) == len(values):", "    if True:"),),
+        ("63-u-rows-wrong", "63-u-fromkeys-wrong"),
+    ),
+    Defence(
+        "no annotation becomes code of the tests",
+        (
+            (
+                "annotations.py",
+                "if origin is not typing.Literal and any(type(argument) is str for argument in arguments):",
+                "if False:",
+            ),
+        ),
+        ("63-u-wrapped-hints-forged",),
+    ),
+    Defence(
         "no new mock made by the program",
         (("lending.py", "if (isinstance(value, type) and _mocks(value)) or _standard(value):", "if _standard(value):"),),
         ("63-t-mock-new",),
