@@ -50,6 +50,12 @@ def gptq_installed() -> bool:
     return all(importlib.util.find_spec(name) for name in ("gptqmodel", "optimum"))
 
 
+def require_gptqmodel(folder: Path) -> None:
+    """Raise MissingDataError where `folder` is GPTQ's and what reads it is not installed."""
+    if is_gptq(folder) and not gptq_installed():
+        raise MissingDataError(f"{folder}: a GPTQ checkpoint; {INSTALL_GPTQ}")
+
+
 def import_gptqmodel() -> None:
     """Import GPTQModel without its banner and log, which would stand in the middle of an answer on the standard output."""
     with contextlib.redirect_stdout(sys.stderr):
@@ -62,8 +68,7 @@ def import_gptqmodel() -> None:
 @contextlib.contextmanager
 def gptqmodel_at_work(folder: Path) -> Iterator[None]:
     """Around what loads `folder`: GPTQModel is there and keeps quiet. Raises MissingDataError where it is not installed."""
-    if not gptq_installed():
-        raise MissingDataError(f"{folder}: a GPTQ checkpoint; {INSTALL_GPTQ}")
+    require_gptqmodel(folder)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of functions it still calls by their old names
         import_gptqmodel()

@@ -72,7 +72,7 @@ def load_causal_lm(folder: Path, *, device: str = "cpu", plain: bool = False, **
 def refuse_quantized(folder: Path) -> None:
     """Raise UserError where a folder's weights are quantized: they can't be trained, nor an adapter be added to them."""
     if method := quantized_by(folder):
-        raise UserError(f"{folder}: quantized ({method}), so it can't be trained; name the original")
+        raise UserError(f"{folder}: quantized ({method}), so it can neither be trained nor take an adapter; name the original")
 
 
 def _load_causal_lm(folder: Path, **options: Any) -> Any:

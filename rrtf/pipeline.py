@@ -4,16 +4,19 @@ from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
+from rrtf.checkpoints import at_hand
 from rrtf.data_steps import prepared, voted
 from rrtf.errors import MissingDataError, UserError
 from rrtf.evaluation.robustness import vary
 from rrtf.evaluation.settings import Benchmark, ProtocolKind
+from rrtf.gptq_folders import require_gptqmodel
 from rrtf.judge.authors_image import image_id
+from rrtf.loading import refuse_quantized
 from rrtf.plan import Step
 from rrtf.problems.load import first
 from rrtf.quantize_steps import agreed, measured, quantized
 from rrtf.records import Role
-from rrtf.sampling.settings import Source
+from rrtf.sampling.settings import LocalModel, Source
 from rrtf.sampling.stage import identity
 from rrtf.settings import Settings
 from rrtf.steps import Evaluation, Model, Planner, examples
@@ -95,7 +98,8 @@ def require_files(settings: Settings) -> None:
         asked["student"] = settings.student
     if settings.student_responses.path:
         asked["student_responses"] = settings.student_responses
-    read |= {name: partial(identity, source) for name, source in asked.items() if source}
+    trained = "student" if settings.rounds else ""
+    read |= {name: partial(_ready, source, train=name == trained) for name, source in asked.items() if source}
     wrong = []
     for name, reader in read.items():
         try:
@@ -104,6 +108,15 @@ def require_files(settings: Settings) -> None:
             wrong.append(f"{name}: {error}")
     if wrong:
         raise MissingDataError("\n  - ".join(["not all that this run reads is here and whole:", *wrong]))
+
+
+def _ready(source: Source, *, train: bool) -> None:
+    """Find a source's checkpoint, and what reading and training it needs. Raises UserError."""
+    identity(source)
+    if isinstance(source, LocalModel) and (folder := at_hand(source.checkpoint)):
+        require_gptqmodel(folder)
+        if train:
+            refuse_quantized(folder)
 
 
 def _try(benchmark: Benchmark) -> None:

@@ -13,10 +13,13 @@ from rrtf.errors import MissingDataError, UserError
 from rrtf.generate_command import main
 from rrtf.gptq_folders import import_gptqmodel, is_gptq, unpack
 from rrtf.loading import load_causal_lm
+from rrtf.pipeline import require_files
 from rrtf.quantize import sidecar
 from rrtf.quantize.convert import quantize
 from rrtf.quantize.measure import Format, measure
 from rrtf.quantize.settings import Measurement, Method, Quantization
+from rrtf.sampling.settings import HuggingFace
+from rrtf.settings import Settings
 from rrtf.training.models import load_model
 from rrtf.training.settings import Adapter, Batching, Trainer
 
@@ -164,8 +167,21 @@ def test_the_extra_is_named_where_it_is_missing(
     assert "pip install 'rrtf[gptq]'" in capsys.readouterr().err
 
 
+def test_a_run_that_would_end_in_either_is_refused_before_it_begins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = Settings(student=HuggingFace(checkpoint=str(named_gptq(tmp_path / "quantized"))), run_dir=str(tmp_path))
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r"student: .*pip install 'rrtf\[gptq\]'"):
+        require_files(chosen)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: "there")
+    with pytest.raises(UserError, match="student: .*can neither be trained"):
+        require_files(chosen)
+    chosen.rounds = 0
+    chosen.quantize = {"ct2_int8": Quantization()}
+    require_files(chosen)
+
+
 def test_a_small_model_is_not_trained(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"quantized: quantized \(gptq\), so it can't be trained; name the original"):
+    with pytest.raises(UserError, match=r"quantized: quantized \(gptq\), so it can neither be trained"):
         load_model(named_gptq(tmp_path / "quantized"), adapter=Adapter(), trainer=Trainer(), batching=Batching())
 
 
