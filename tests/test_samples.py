@@ -165,6 +165,19 @@ def test_an_answer_may_lie_deep_in_lists(tmp_path):
     assert row.program == "x"
 
 
+def test_tasks_that_differ_by_case_or_slash_alone_are_told_apart(tmp_path):
+    (task,) = with_prompts(1)
+    names = ["a/1", "A/1", "b/1", "../../x", "é/日本", "[bold]x[/bold]", "x" * 2000, "q\"uo'te", "A b", "a\nb"]
+    tasks = [replace(task, task_id=name) for name in names]
+    path = written(tmp_path / "samples.jsonl", [{"task_id": name, "solution": name} for name in names])
+    assert [(c.task_id, c.program) for c in read_samples(path, tasks)] == [(name, name) for name in names]
+    for name, meant in (("É/日本", "é/日本"), ("a B", "A b"), ("X", "../../x")):
+        (found,) = read_samples(written(path, [{"task_id": name, "solution": ""}]), tasks)
+        assert found.task_id == meant
+    with pytest.raises(DataError, match="task 'B/2' is not one of"):
+        read_samples(written(path, [{"task_id": "B/2", "solution": ""}]), tasks)
+
+
 def test_a_missing_file_is_missing_data(tmp_path):
     for name in ("no.jsonl", "no.json"):
         with pytest.raises(MissingDataError):

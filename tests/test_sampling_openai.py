@@ -176,6 +176,32 @@ def test_a_server_that_never_answers_well_is_named_and_given_up(reply, reason):
     assert url in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("reply", "reason"),
+    [
+        ((200, b'{"choices"', {"Content-Length": "5000"}), "no connection .*incomplete|no connection .*complete"),
+        ((200, b"xxxx", {"Content-Encoding": "gzip"}), "no connection .*header"),
+        ((307, b"", {"Location": "/v1/chat/completions"}), "no connection .*redirects"),
+        ((302, b"", {"Location": "/v1/elsewhere"}), "redirected to 127.0.0.1: set base_url to where it leads"),
+    ],
+    ids=["cut off", "no gzip", "in circles", "elsewhere"],
+)
+def test_why_an_answer_never_came_is_told(reply, reason):
+    with endpoint(lambda number, body: reply) as (url, _), pytest.raises(InfrastructureError, match=reason):
+        ask(url, retries=1)
+
+
+def test_a_redirect_is_followed_without_the_key():
+    with endpoint(lambda number, body: error(401, "no key")) as (other, _):
+        with endpoint(lambda number, body: (307, b"", {"Location": f"{other}/chat/completions"})) as (url, _):
+            with pytest.raises(InfrastructureError, match="key is refused .*redirected to 127.0.0.1: set base_url"):
+                ask(url)
+    with endpoint(lambda number, body: answer()) as (other, seen):
+        with endpoint(lambda number, body: (307, b"", {"Location": f"{other}/chat/completions"})) as (url, _):
+            assert len(ask(url)) == 12
+    assert len(seen) == 12 and not any("authorization" in headers for _, _, headers in seen)
+
+
 @pytest.mark.parametrize("status", [400, 404, 500])
 def test_a_server_that_repeats_the_key_does_not_get_it_into_messages(status, caplog):
     def behave(number, body):

@@ -46,7 +46,7 @@ def read_samples(path: Path, problems: Sequence[Problem], *, name: str = "", pro
     known = _by_name(problems)
     digest, seen, candidates = file_digest(path)[:16] if path.is_file() else "", Counter[str](), []
     for sample in _samples(path, problems):
-        problem = known.get(sample.task.lower())
+        problem = known.get(sample.task) or known.get(sample.task.lower())
         if problem is None:
             first = f" ({problems[0].task_id}, …)" if problems else ""
             raise DataError(path, sample.line, f"task {sample.task!r} is not one of the {len(problems)} problems{first}")
@@ -73,11 +73,13 @@ def read_samples(path: Path, problems: Sequence[Problem], *, name: str = "", pro
 
 
 def _by_name(problems: Sequence[Problem]) -> dict[str, Problem]:
-    """Problems by whole id and, where only one problem ends so, by its last part."""
-    endings = Counter(problem.task_id.lower().split("/")[-1] for problem in problems)
-    short = {problem.task_id.lower().split("/")[-1]: problem for problem in problems}
-    unique = {ending: problem for ending, problem in short.items() if endings[ending] == 1}
-    return unique | {problem.task_id.lower(): problem for problem in problems}
+    """Problems by whole id and, where no other is called so, by id in lower case and by its last part."""
+    known: dict[str, Problem] = {}
+    for short in (lambda name: name.split("/")[-1], lambda name: name):
+        names = [short(problem.task_id.lower()) for problem in problems]
+        counted = Counter(names)
+        known |= {name: problem for name, problem in zip(names, problems, strict=True) if counted[name] == 1}
+    return known | {problem.task_id: problem for problem in problems}
 
 
 def _samples(path: Path, problems: Sequence[Problem]) -> Iterator[Sample]:

@@ -35,9 +35,9 @@ class Verdict(NamedTuple):
 def judge_failure(error: BaseException, *, secret: str = "") -> Verdict:
     """What an error of the client means; `secret` is left out of what a server says, which may repeat it."""
     if isinstance(error, (openai.AuthenticationError, openai.PermissionDeniedError)):
-        return Verdict(f"the key is refused (status {error.status_code})", fatal=True)
+        return Verdict(f"the key is refused (status {error.status_code}){_moved(error)}", fatal=True)
     if isinstance(error, openai.NotFoundError):
-        return Verdict(f"no such model or address (status 404): {_said(error, secret)}", fatal=True)
+        return Verdict(f"no such model or address (status 404): {_said(error, secret)}{_moved(error)}", fatal=True)
     if isinstance(error, openai.RateLimitError):
         if "insufficient_quota" in (error.code, error.type) or "insufficient_quota" in told(error):
             return Verdict("the account has no credit left (insufficient_quota)", fatal=True)
@@ -47,7 +47,8 @@ def judge_failure(error: BaseException, *, secret: str = "") -> Verdict:
     if isinstance(error, openai.APIStatusError):
         return _status(error, secret)
     if isinstance(error, openai.APIConnectionError):
-        return Verdict("no connection", again=True)
+        why = _said(error.__cause__, secret) if error.__cause__ else ""
+        return Verdict(f"no connection ({why})" if why else "no connection", again=True)
     return Verdict(f"unreadable answer ({_said(error, secret) or type(error).__name__})", again=True)
 
 
@@ -56,7 +57,13 @@ def _status(error: openai.APIStatusError, secret: str) -> Verdict:
     if error.status_code in (400, 413, 422, 500) and _TOO_LONG.search(told(error)):
         return Verdict(said, finish="too_long")
     again = error.status_code >= 500 or error.status_code in (408, 409)
-    return Verdict(f"status {error.status_code}: {said}", again=again)
+    return Verdict(f"status {error.status_code}: {said}{_moved(error)}", again=again)
+
+
+def _moved(error: openai.APIStatusError) -> str:
+    """Where the error came from, if not from the address asked: the client follows there without key, or without question."""
+    where = error.response.url.host
+    return f" (redirected to {where}: set base_url to where it leads)" if error.response.history else ""
 
 
 def told(error: BaseException) -> str:
