@@ -81,14 +81,13 @@ class Stream:
         more = True
         while more or window:
             while more and len(window) < self.window:
-                job = next(jobs, None)
-                more = job is not None
-                if job is None:
+                if (job := next(jobs, None)) is None:
+                    more = False
                     self._endless_first()
-                else:
-                    window.append((job.problem.task_id, self._task(job)))
-                    if len(window) >= AHEAD * self._limit and self._dispatch(full=False):
-                        self._turn(wait=False)
+                    break
+                window.append((job.problem.task_id, self._task(job)))
+                if len(window) >= AHEAD * self._limit and self._dispatch(full=False):
+                    self._turn(wait=False)
             while window and (verdict := window[0][1].verdict) is not None:
                 yield replace(verdict, task_id=window.popleft()[0])
             if window and window[0][1].verdict is None:
@@ -96,7 +95,7 @@ class Stream:
                 self._turn(wait=True)
 
     def _endless_first(self) -> None:
-        """Where no program follows, those that may be endless begin: else the other cores wait at the end for the last of them."""
+        """No program follows: those that may be endless begin, or the other cores wait for the last of them."""
         self._ready = deque(sorted(self._ready, key=lambda task: "while" not in task.program))
 
     def _task(self, job: Job) -> Task:
@@ -260,7 +259,6 @@ class Stream:
             known = Task("", task.problem, task.tests, task.problem.reference, 10 * self._settings.time_limit, scaled=True)
             self._seconds[task.tests] = known
             self._ready.appendleft(known)
-        task.verdict = None
         if isinstance(known, Task):
             known.measures.append(task)
             task.verdict_if_fast = self._finished(task, worker, finding)  # type: ignore[attr-defined]
