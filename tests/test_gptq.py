@@ -50,6 +50,15 @@ def kernels(model: torch.nn.Module) -> set[str]:
 
 @with_gptq
 @pytest.mark.slow
+def test_nothing_is_left_where_it_is_started(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    quantize(source, INT8, TEXTS, out=Path("made"))
+    assert {path.name for path in tmp_path.iterdir()} <= {"made", "made.lock", "cache"}
+    assert is_gptq(Path("made"))
+
+
+@with_gptq
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype, off", [(torch.bfloat16, 0), (torch.float16, 2e-3), (torch.float32, 1e-5)])
 def test_unpacked_once_is_the_same_model(made: Path, dtype: torch.dtype, off: float, monkeypatch: pytest.MonkeyPatch) -> None:
     ids = torch.tensor([list(b"def add(a, b):")])

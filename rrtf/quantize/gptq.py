@@ -10,6 +10,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,15 +27,16 @@ _LAYER = re.compile(r"\[(\d+)(?: of |/)(\d+)\]")
 def convert_gptq(source: Path, settings: Quantization, target: Path, *, calibration: Sequence[str], report: Report) -> None:
     """Write `source`, quantized, to the new folder `target`, calibrated on the texts. Raises InfrastructureError."""
     target.mkdir(parents=True)
-    job = {"source": str(source), "target": str(target), "settings": dataclasses.asdict(settings), "texts": list(calibration)}
+    job = {"source": str(source.absolute()), "target": str(target.absolute()), "settings": dataclasses.asdict(settings)}
+    job["texts"] = list(calibration)
     # GPTQModel's own default counts the machine's cores, not this process's; below two workers it does not start
     workers = os.environ.get("GPTQMODEL_CPU_WORKERS", str(max(2, cores())))
     environment = os.environ | {"GPTQMODEL_CPU_WORKERS": workers}
     command = [sys.executable, "-m", "rrtf.quantize.gptq"]
     tail: deque[str] = deque(maxlen=12)
-    with subprocess.Popen(
+    with tempfile.TemporaryDirectory() as folder, subprocess.Popen(  # GPTQModel writes logs where it stands
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment, encoding="utf-8",
-        errors="replace",
+        errors="replace", cwd=folder,
     ) as child:  # fmt: skip
         assert child.stdin and child.stdout
         try:
