@@ -199,7 +199,14 @@ SPLIT = (
 LENT = (
     Defence(
         "what lies behind a function of the tests stays here (either alone holds)",
-        (("lending.py", 'if place not in self._open or name.startswith("__"):', "if False:"),),
+        (
+            ("lending.py", 'if place not in self._open or name.startswith("__"):', "if False:"),
+            (
+                "lending.py",
+                "if not isinstance(value, type) and kind.__module__ != TESTS and not _mocks(value) and name",
+                "if False and name",
+            ),
+        ),
         ("63-t-lent-default",),
     ),
     Defence(

@@ -166,6 +166,10 @@ def test_an_interrupted_judge_leaves_no_candidate_running(tier: str, end: signal
     if not worker:
         pytest.skip(engine.communicate()[1])
     folders = set(Path("/tmp").glob(f"rrtf-judge-{worker}-*"))
+    deadline = time.monotonic() + 20  # a busy machine takes a while to start them
+    while len(_working_in(folders)) < 3 and time.monotonic() < deadline:
+        time.sleep(0.05)
+        folders = set(Path("/tmp").glob(f"rrtf-judge-{worker}-*"))
     assert len(_working_in(folders)) >= 3  # the worker's warm half, the candidate and its child
     engine.send_signal(end)
     engine.communicate(timeout=20)
