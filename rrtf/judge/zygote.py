@@ -40,12 +40,15 @@ class Zygote:
         self._poll.register(self._wake, select.POLLIN)
 
     def serve(self) -> NoReturn:
-        """Until the tester is gone."""
+        """Until the tester is gone; where it left something unread, that is an error of the socket."""
         prepare(self._walls)
         gc.collect()
         gc.freeze()  # pages that the collector never touches stay shared with every fork
-        while True:
-            self._run(*next_order(self._control) or self._leave())
+        try:
+            while order := next_order(self._control):
+                self._run(*order)
+        finally:  # whatever happened, nothing of a candidate stays alive
+            self._leave()
 
     def _run(self, limits: Limits, descriptors: list[int]) -> None:
         started = time.monotonic()

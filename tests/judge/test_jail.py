@@ -171,6 +171,10 @@ def test_an_interrupted_judge_leaves_no_candidate_running(tier: str, end: signal
         time.sleep(0.05)
         folders = set(Path("/tmp").glob(f"rrtf-judge-{worker}-*"))
     assert len(_working_in(folders)) >= 3  # the worker's warm half, the candidate and its child
+    halves = Path(f"/proc/{worker}/task/{worker}/children").read_text().split()
+    (tester,) = set(halves) - set(_working_in(folders))
+    os.kill(int(tester), signal.SIGSTOP)  # it dies with news unread, which resets the socket to the other half
+    time.sleep(0.3)
     engine.send_signal(end)
     engine.communicate(timeout=20)
     deadline = time.monotonic() + 10
