@@ -172,10 +172,8 @@ class Stream:
         return None
 
     def _start(self) -> pool.Worker:
-        settings = self._settings
-        if self._workers:  # the tier that the first worker found
-            settings = replace(settings, isolation=self._workers[0].tier)
-        worker = pool.start(settings)
+        # the tier that the first worker found; the others start while it works
+        worker = pool.Worker(self._workers[0].tier) if self._workers else pool.start(self._settings)
         self._workers.append(worker)
         self._selector.register(worker.stdout, selectors.EVENT_READ, worker)
         return worker

@@ -36,7 +36,7 @@ CLEANING = 10.0  # seconds that the end of a worker may take
 TIERS = (Isolation.namespaces, Isolation.landlock, Isolation.processes)
 
 
-class Refused(Exception):
+class Refused(InfrastructureError):
     """This machine does not allow a tier; the text says what it refused."""
 
 
@@ -49,6 +49,7 @@ class Worker:
         self.jobs: OrderedDict[int, Any] = OrderedDict()  # what it has been given and not reported, in order
         self.since = time.monotonic()
         self._known: OrderedDict[str, int] = OrderedDict()
+        self._starting = True
         self._outgoing = bytearray()
         self._incoming = bytearray()
         command = [sys.executable, "-s", "-c", BOOT, ROOT, tier.value]
@@ -64,17 +65,20 @@ class Worker:
         assert self._process.stdin is not None and self._process.stdout is not None
         self.stdin, self.stdout = self._process.stdin.fileno(), self._process.stdout.fileno()
         os.set_blocking(self.stdin, False)
+        os.set_blocking(self.stdout, False)
 
     def wait_until_ready(self) -> None:
         """Raises Refused when the tier can't be built here."""
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        message = json.loads(line) if line else {"refused": "the worker died at start"}
+        while self._starting:
+            select.select([self.stdout], [], [])
+            if self.read() is None:
+                self._started({"refused": "the worker died at start"})
+
+    def _started(self, message: dict[str, str]) -> None:
+        self._starting = False
         if "ready" not in message:
-            self.close()
             raise Refused(message["refused"])
         self.isolation = message["ready"]
-        os.set_blocking(self.stdout, False)
 
     def has(self, key: str) -> bool:
         """Whether the worker has compiled the problem `key`."""
@@ -107,7 +111,7 @@ class Worker:
         return bool(self._outgoing)
 
     def read(self) -> list[dict[str, Any]] | None:
-        """Findings that have come, or None when the worker is gone."""
+        """Findings that have come, or None when the worker is gone. Raises Refused where it could not start."""
         try:
             data = os.read(self.stdout, 1 << 18)
         except BlockingIOError:
@@ -116,6 +120,8 @@ class Worker:
             return None
         *lines, rest = (self._incoming + data).split(b"\n")
         self._incoming = bytearray(rest)
+        if lines and self._starting:
+            self._started(json.loads(lines.pop(0)))
         return [json.loads(line) for line in lines]
 
     def close(self) -> None:
@@ -151,5 +157,6 @@ def start(settings: Judge) -> Worker:
             worker.wait_until_ready()
             return worker
         except Refused as error:
+            worker.close()
             refusals.append(f"{tier.value}: {error}")
     raise InfrastructureError(f"no judge worker could start ({'; '.join(refusals)}); `rrtf-judge doctor` says more")

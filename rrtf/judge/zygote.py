@@ -42,6 +42,7 @@ class Zygote:
     def serve(self) -> NoReturn:
         """Until the tester is gone; where it left something unread, that is an error of the socket."""
         prepare(self._walls)
+        compile("", "", "exec")  # the first call makes a hundred types, which every candidate would make for itself
         gc.collect()
         gc.freeze()  # pages that the collector never touches stay shared with every fork
         try:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from rrtf.errors import InfrastructureError
+from rrtf.judge import pool
 from rrtf.judge.confine import Limits
 from rrtf.judge.counting import Overrun, bounded
 from rrtf.judge.engine import Job, judge
@@ -214,6 +215,21 @@ def test_a_named_tier_takes_no_verdict_of_another_from_the_cache(tmp_path: Path)
     except InfrastructureError as error:
         pytest.skip(str(error))
     assert named.isolation.startswith("namespaces")
+
+
+def test_a_worker_that_can_not_start_after_others_did_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    tests = Tests(kind=TestKind.asserts, asserts=("assert f(1) == 2",))
+    jobs = [Job(Problem(task_id=f"a/{n}", text="", entry_point="f", tests=tests), f"f = lambda x: x + {n}") for n in range(500)]
+
+    def start_one(settings: Judge) -> pool.Worker:
+        worker = start(settings)
+        monkeypatch.setattr(pool, "BOOT", """print('{"refused": "no room for another"}')""")  # what a worker says then
+        return worker
+
+    start = pool.start
+    monkeypatch.setattr(pool, "start", start_one)
+    with pytest.raises(InfrastructureError, match="no room for another"):
+        list(judge(iter(jobs), Judge(workers=2)))
 
 
 def test_a_stop_that_came_late_stands_before_the_next_order() -> None:
