@@ -18,10 +18,13 @@ from rrtf.judge.errors import described, line_of, text_of
 from rrtf.judge.exchange import Classes
 from rrtf.judge.grafting import graft
 from rrtf.judge.handles import Handles
+from rrtf.judge.knots import Knot, overlap
 from rrtf.judge.surroundings import LENT, lent
 from rrtf.judge.wire import LACKING, WHOLE, TooLarge
 
 NESTING = 20  # frames of this package between a call of the program and one that it caused
+
+KEPT = 100  # items of a list that tests may change, or get a second time
 
 
 class Channel:
@@ -172,7 +175,8 @@ class Runtime:
         try:
             inbox = self._handles.inbox()
             for place, name, value in request.get("put", ()):  # the tests changed what they had read of an object
-                graft(getattr(self._handles[place], name), inbox.unpack(value))
+                held = self._handles[place]
+                graft(getattr(held, name) if name else held, inbox.unpack(value))
             inbox.load_table(request["o"])
             given = list(inbox.objects)
             arguments = inbox.unpack(request["a"])
@@ -199,13 +203,18 @@ class Runtime:
         for place, argument in enumerate(arguments if request["mutable"] else ()):
             if result is argument and isinstance(argument, (list, dict, set, bytearray)):
                 reply["same"] = place
-        if "same" not in reply:
+        if request["mutable"] and "same" not in reply and overlap(result, (*arguments, *keywords.values())):
+            reply["value"] = Knot(outbox.pack).pack([result, arguments, keywords])
+            reply["a"] = reply["k"] = None
+        elif "same" not in reply:
             reply["value"] = outbox.pack(result)
-        if request["mutable"]:
+        if request["mutable"] and "a" not in reply:
             packed = outbox.pack(arguments), {name: outbox.pack(value) for name, value in keywords.items()}
             if packed != (request["a"], request["k"]):
                 reply["a"], reply["k"] = request["a"], request["k"] = packed
         reply["o"] = outbox.table()
+        if request.get("held") and "same" not in reply and type(result) in wire.SHARED and len(result) <= KEPT:
+            reply["held"] = self._handles.place(result)
         if put := self._handles.views.changed():
             reply["put"] = put
         return reply

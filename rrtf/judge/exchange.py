@@ -1,6 +1,7 @@
 """What may cross beside the plain types of `wire`, by declared rule; the same on both sides.
 
 returned or passed                          arrives as
+list, dict that contains itself             itself
 subclass of int, float, str, bytes, list,   its base value (what the subclass overrides does not travel)
   dict, set, tuple; enum members of these
 Counter, OrderedDict, defaultdict, deque    themselves
@@ -34,7 +35,8 @@ from types import EllipsisType, MappingProxyType, NotImplementedType
 from typing import Any
 
 from rrtf.judge import wire
-from rrtf.judge.wire import Unsendable, Violation
+from rrtf.judge.knots import Knot, Knots
+from rrtf.judge.wire import Deep, Unsendable, Violation
 
 _ACTUAL: tuple[tuple[type, Callable[[Any], Any]], ...] = (
     (bool, bool),
@@ -107,7 +109,10 @@ class Outbox:
 
     def pack(self, value: Any) -> Any:
         """The JSON value for `value`; raises Unsendable for what no rule covers."""
-        return wire.pack(value, other=self.other)
+        try:
+            return wire.pack(value, other=self.other)
+        except Deep:
+            return Knot(self.pack).pack(value)
 
     def table(self) -> list[Any]:
         """The attributes of every object met so far, in the order of their references; links may add more on the way."""
@@ -160,6 +165,7 @@ class Inbox:
     def __init__(self, classes: Classes, handle: Callable[[str, Any], Any], *, arrays: bool) -> None:
         self._classes, self._handle, self._arrays = classes, handle, arrays
         self.objects: list[Any] = []
+        self._knots = Knots(self.unpack)
 
     def load_table(self, rows: list[Any], known: list[Any] | None = None) -> None:
         """Build the message's objects (the first ones are `known`, and only take the new attributes), then link them."""
@@ -191,6 +197,8 @@ class Inbox:
             if type(content) is not int or not 0 <= content < len(self.objects):
                 raise Violation("a reference to no object")
             return self.objects[content]
+        if tag in ("k", "at"):
+            return self._knots.whole(content) if tag == "k" else self._knots.row(content)
         if tag == "x":
             return _rebuild(content[0], content[1], self.unpack(content[2]))
         if tag == "n":

@@ -13,26 +13,25 @@ FOLLOWED = 16  # attributes, the latest ones
 MUTABLE = (list, dict, set, bytearray, deque, SimpleNamespace)
 
 
-def graft(mine: Any, theirs: Any) -> bool:
+def graft(mine: Any, theirs: Any, met: dict[int, Any] | None = None) -> bool:
     """Write what the other side did to its copy of a value into this side's own object, keeping inner identities.
 
-    False where there is nothing to write into: the value can't change, or became another.
+    False where there is nothing to write into: the value can't change, or became another. `met` are this side's objects by
+    their own id and that of the copy each of them took: one takes one copy, and a copy that is met again is that object.
     """
     if type(mine) is not type(theirs):
         return False
-    if isinstance(mine, list):
-        mine[:] = [_grafted(mine[i] if i < len(mine) else None, item) for i, item in enumerate(theirs)]
+    if isinstance(mine, (list, dict)):
+        _graft_items(mine, theirs, {} if met is None else met)
+    elif mine is theirs:
+        return True
     elif isinstance(mine, bytearray) or type(mine).__name__ == "array":
         mine[:] = theirs
-    elif isinstance(mine, dict):
-        kept = {key: _grafted(mine.get(key), value) for key, value in theirs.items()}
-        mine.clear()
-        mine.update(kept)
     elif isinstance(mine, (set, deque)):
         mine.clear()
         getattr(mine, "update" if isinstance(mine, set) else "extend")(theirs)
     elif type(mine).__name__ in ("UserDict", "UserList", "SimpleNamespace"):
-        return graft(vars(mine), vars(theirs))
+        return graft(vars(mine), vars(theirs), met)
     elif isinstance(mine, (io.StringIO, io.BytesIO)):
         _rewrite(mine, theirs)
     elif type(mine).__name__ == "ndarray" and (mine.shape, mine.dtype) == (theirs.shape, theirs.dtype):
@@ -42,6 +41,16 @@ def graft(mine: Any, theirs: Any) -> bool:
     return True
 
 
+def _graft_items(mine: Any, theirs: Any, met: dict[int, Any]) -> None:
+    met[id(theirs)] = met[id(mine)] = mine
+    if isinstance(mine, list):
+        mine[:] = [grafted(mine[i] if i < len(mine) else None, item, met) for i, item in enumerate(theirs)]
+        return
+    kept = {key: grafted(mine.get(key), value, met) for key, value in theirs.items()}
+    mine.clear()
+    mine.update(kept)
+
+
 def _rewrite(mine: Any, theirs: Any) -> None:
     mine.seek(0)
     mine.truncate()
@@ -49,10 +58,16 @@ def _rewrite(mine: Any, theirs: Any) -> None:
     mine.seek(theirs.tell())
 
 
-def _grafted(mine: Any, theirs: Any) -> Any:
+def grafted(mine: Any, theirs: Any, met: dict[int, Any]) -> Any:
+    """A part of a value after the other side's copy of it: this side's own object where there is one to write into."""
+    if id(theirs) in met:
+        return met[id(theirs)]
     if type(mine) is tuple and type(theirs) is tuple and len(mine) == len(theirs):
-        return tuple(_grafted(a, b) for a, b in zip(mine, theirs, strict=True))
-    return mine if graft(mine, theirs) else theirs
+        return tuple(grafted(a, b, met) for a, b in zip(mine, theirs, strict=True))
+    if id(mine) not in met and graft(mine, theirs, met):
+        return mine
+    graft(theirs, theirs, met)  # something new, which may hold what is not
+    return theirs
 
 
 class Views:

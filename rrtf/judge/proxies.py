@@ -10,8 +10,9 @@ from rrtf.judge import annotations, things, wire
 from rrtf.judge.awaited import Awaited
 from rrtf.judge.errors import Errors
 from rrtf.judge.exchange import Classes, Inbox, Outbox
-from rrtf.judge.grafting import MUTABLE, Views, graft
+from rrtf.judge.grafting import FOLLOWED, MUTABLE, Views, graft, grafted
 from rrtf.judge.iterated import Generated, Iterated
+from rrtf.judge.knots import Knot, repeated
 from rrtf.judge.lending import Lending
 from rrtf.judge.run import Gone, Run
 from rrtf.judge.surroundings import Surroundings
@@ -26,16 +27,18 @@ _SCALARS = frozenset({int, float, str, bool, type(None), bytes, complex})
 class Remote:
     """One candidate as the tests see it: makes proxies and carries their calls.
 
-    `operators` are those which the class under test defines, `text` is that of the tests.
+    `operators` are those which the class under test defines, `text` is that of the tests, `keeps`: they may change what they
+    got, or ask whether they got it before.
     """
 
-    def __init__(self, classes: Classes, *, text: str, arrays: bool, operators: frozenset[str]) -> None:
+    def __init__(self, classes: Classes, *, text: str, arrays: bool, operators: frozenset[str], keeps: bool = False) -> None:
         self.run: Run | None = None
         self.operators = operators
         self.kinds: dict[Any, Any] = {}
         self.errors = Errors(self, exits="SystemExit" in text)
         self._surroundings = Surroundings(text)
-        self._arrays = arrays
+        self._arrays, self._keeps = arrays, keeps
+        self._results: dict[Any, Any] = {}
         self.lending = Lending(self.errors, self.accept, classes, arrays=arrays)
         self._views = Views(lambda value: wire.pack(value, other=_of_the_program))
         self._things: dict[int, Any] = {}
@@ -100,6 +103,8 @@ class Remote:
         self._take_early(self._under_way)  # they come before the reply to anything asked now
         outbox = Outbox(self.lending.classes, self.lending.pack)
         packed = [self._shared(value) or outbox.pack(value) for value in arguments]
+        if len(arguments) > 2 and repeated(arguments):  # `f(x, x)`
+            packed = Knot(outbox.pack).pack(list(arguments))
         named = {name: outbox.pack(value) for name, value in keywords.items()}
         # a handle changes where it lives; asking for it back would draw from an iterator a second time
         given = (value for value in (*arguments, *keywords.values()) if not isinstance(value, (Thing, Iterated)))
@@ -107,6 +112,8 @@ class Remote:
         request = {"op": operation, "a": packed, "k": named, "o": outbox.table(), "mutable": mutable}
         if put := self._views.changed():
             request["put"] = put
+        if self._keeps and operation in ("call", "get"):
+            request["held"] = True
         request |= self._surroundings.changed(Outbox(self.lending.classes, self.lending.pack).pack)
         reply = self.run.ask(request, again=operation == "step" and bool(arguments[1]))
         self._show(reply)
@@ -118,8 +125,20 @@ class Remote:
             self._begun.pop(arguments[0]._rrtf_handle, None)
         if isinstance(result, Awaited):
             self._begun[result._rrtf_handle] = held
+        if self._keeps and "held" in reply and "same" not in reply and reply.get("a", ()) is not None:
+            return self._again(reply["held"], result)
         if operation == "get" and isinstance(arguments[0], Thing):
             self._views.saw(arguments[0]._rrtf_handle, arguments[1], result)
+        return result
+
+    def _again(self, place: Any, result: Any) -> Any:
+        """A list or the like that the tests may change: the same one each time that the program returns the same one."""
+        if type(place) is int and graft(self._results.get(place), result):
+            result = self._results[place]
+        self._results[place] = result
+        if len(self._results) > FOLLOWED:
+            del self._results[next(iter(self._results))]
+        self._views.saw(place, "", result)
         return result
 
     def _shared(self, value: Any) -> Any:
@@ -154,12 +173,20 @@ class Remote:
     def _result(self, reply: dict[str, Any], arguments: list[Any], keywords: dict[str, Any], objects: list[Any]) -> Any:
         inbox = Inbox(self.lending.classes, self.accept, arrays=self._arrays)
         inbox.load_table(reply["o"] if "raised" not in reply else reply.get("o", []), objects)
+        result: Any = None
+        met: dict[int, Any] = {}
         if "a" in reply:
-            graft(arguments, inbox.unpack(reply["a"]))
-            graft(keywords, {name: inbox.unpack(value) for name, value in reply["k"].items()})
+            if (packed := reply["a"]) is None:  # what it returned has parts of what it was given
+                result, theirs, named = inbox.unpack(reply["value"])
+            else:
+                theirs, named = inbox.unpack(packed), {name: inbox.unpack(value) for name, value in reply["k"].items()}
+            graft(arguments, theirs, met)
+            graft(keywords, named, met)
         self.lending.change(reply.get("put", ()), inbox)
         if "raised" in reply:
             return None
+        if met and result is not None:
+            return grafted(None, result, met)
         return arguments[reply["same"]] if "same" in reply else inbox.unpack(reply["value"])
 
     def _error(self, described: list[Any]) -> BaseException:

@@ -36,6 +36,11 @@ VALUES = (int, float, str, bytes, tuple, list, dict, set, frozenset, BaseExcepti
 BUILTIN = frozenset(dir(builtins)) | {"__name__", "__file__"}
 ALIASES = {"np": "numpy", "pd": "pandas"}
 DRY_SECONDS, DRY_IDLE = 20.0, 2.0  # CPU seconds of the tests against no program, and how long they may wait for it
+# tests that change a list which they got, or ask which one it is
+ALTERS = re.compile(
+    r"\.(append|extend|insert|pop|popitem|remove|clear|sort|reverse|update|add|discard|setdefault)\(|\]\s*([-+*|&]|//?)?=(?!=)"
+    r"|\bdel\b|\bassertIs(Not)?\(|\bis (?!(not )?(None|True|False)\b)"
+)
 # what of the program's process its tests can't see
 UNSEEN = {
     r"\btempfile\b|\btmp_?path\b|\btmpdir\b": "files that they and the program both see",
@@ -75,6 +80,7 @@ class CallSuite:
         self._imports = _imports(problem.reference)
         self._body = [compile(trees[0], TESTS, "exec"), compile(_counted(trees[1], tests.kind), TESTS, "exec")]
         self._asserts = [compile(tree, TESTS, "exec") for tree in trees[2:]]
+        self._keeps = bool(ALTERS.search(text))
         self._text, self._arrays = text, "numpy" in text or "np." in text
         if self._arrays:
             closeness.guard(testing="testing" in text)
@@ -118,7 +124,7 @@ class CallSuite:
         random.seed(0)
         namespace = self._namespace()
         classes = Classes(_own_classes(namespace, self._root))
-        return namespace, Remote(classes, text=self._text, arrays=self._arrays, operators=self._operators)
+        return namespace, Remote(classes, text=self._text, arrays=self._arrays, operators=self._operators, keeps=self._keeps)
 
     def execute(self, namespace: dict[str, Any], remote: Remote, described: dict[str, Any] | None, tally: Tally) -> None:
         """Run every test. `described` is what the program says of the names the tests use; None: it never loaded."""

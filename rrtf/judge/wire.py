@@ -31,7 +31,11 @@ Hook = Callable[[Any], Any]
 
 
 class Unsendable(Exception):
-    """A value that can't cross: its type is not a plain one, it is too deep, or it refers to itself."""
+    """A value that can't cross: its type is not a plain one, or it is too deep."""
+
+
+class Deep(Unsendable):
+    """One that is nested deeper than `pack` goes, or contains itself."""
 
 
 class TooLarge(Exception):
@@ -50,7 +54,7 @@ def pack(value: Any, *, other: Hook, depth: int = MAX_DEPTH) -> Any:
     if kind in PLAIN:
         return value
     if depth == 0:
-        raise Unsendable("nested too deep, or containing itself")
+        raise Deep("nested too deep, or containing itself")
     if kind is list:
         found = _repeated(value, other, depth - 1) if len(value) > 1 and type(value[0]) in SHARED else None
         return found or [pack(item, other=other, depth=depth - 1) for item in value]

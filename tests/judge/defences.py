@@ -267,6 +267,22 @@ LENT = (
         ("63-u-rows-wrong", "63-u-fromkeys-wrong"),
     ),
     Defence(
+        "parts of an argument that are returned stay parts of it",
+        (("candidate.py", " and overlap(result, (*arguments, *keywords.values())):", " and False:"),),
+        ("63-v-shallow", "63-v-shallow-2"),
+    ),
+    Defence(
+        "a list that the program keeps is the list that the tests change",
+        (("suites.py", "self._keeps = bool(ALTERS.search(text))", "self._keeps = False"),),
+        ("63-v-isolation",),
+    ),
+    Defence(
+        "only permitted methods of objects of the standard library",
+        (("lending.py", " and name not in common.names(kind):", " and not common.names(kind):"),),
+        ("63-u-fut-lent-loop",),
+        breaks=True,
+    ),
+    Defence(
         "no annotation becomes code of the tests",
         (
             (
