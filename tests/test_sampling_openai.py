@@ -29,6 +29,7 @@ PROBLEMS = [
     for number in range(6)
 ]
 DECODING = Decoding(n=2, temperatures=[0.7])
+PIECES = b'data: {"object": "chat.completion.chunk", "choices": [{"index": 0, "delta": {"content": "x"}}]}\n\ndata: [DONE]\n\n'
 
 
 @pytest.fixture(autouse=True)
@@ -183,8 +184,25 @@ def test_a_server_that_never_answers_well_is_named_and_given_up(reply, reason):
         ((200, b"xxxx", {"Content-Encoding": "gzip"}), "no connection .*header"),
         ((307, b"", {"Location": "/v1/chat/completions"}), "no connection .*redirects"),
         ((302, b"", {"Location": "/v1/elsewhere"}), "redirected to 127.0.0.1: set base_url to where it leads"),
+        ((200, PIECES, {"Content-Type": "text/event-stream"}), "the server answers in pieces .*whole answers are asked for"),
+        ((200, PIECES, {}), "the server answers in pieces .*whole answers are asked for"),
+        ((200, b'{"error": {"message": "model is loading"}}', {}), "without choices: .*model is loading"),
+        ((200, b'{"object": "error", "message": "too big"}', {}), "without choices: .*too big"),
+        ((200, b"<html>Sign in to the proxy</html>", {}), "unreadable .*Sign in to the proxy"),
+        ((200, b"you sent secret-key", {}), r"unreadable .*you sent \(hidden\)"),
     ],
-    ids=["cut off", "no gzip", "in circles", "elsewhere"],
+    ids=[
+        "cut off",
+        "no gzip",
+        "in circles",
+        "elsewhere",
+        "stream",
+        "stream as json",
+        "error as 200",
+        "error",
+        "page",
+        "secret",
+    ],
 )
 def test_why_an_answer_never_came_is_told(reply, reason):
     with endpoint(lambda number, body: reply) as (url, _), pytest.raises(InfrastructureError, match=reason):
@@ -396,7 +414,7 @@ def test_the_rate_is_kept():
     with endpoint(lambda number, body: answer()) as (url, seen):
         ask(url, requests_per_minute=1200.0, problems=PROBLEMS[:3])
     times = [moment for moment, _, _ in seen]
-    assert max(times) - min(times) >= 5 * 0.05 * 0.9
+    assert max(times) - min(times) >= 4 * 0.05  # five gaps, less one: the first may arrive late on a busy machine
 
 
 def test_beams_are_refused_in_words():

@@ -221,7 +221,9 @@ def _text(answer: Any, *, chat: bool) -> tuple[str, str]:
     """
     choices = getattr(answer, "choices", None)
     if not isinstance(choices, list) or not choices:
-        raise ValueError("a response without choices")
+        # gateways report errors with status 200; a model's fields that are not in the answer are None
+        held = {} if answer is None else answer if isinstance(answer, str) else {k: v for k, v in answer if v is not None}
+        raise ValueError(f"a response without choices: {held}")
     text = getattr(getattr(choices[0], "message", None), "content", None) if chat else getattr(choices[0], "text", None)
     if isinstance(text, list):
         parts = (part.get("text") for part in text if isinstance(part, dict) and part.get("type") == "text")

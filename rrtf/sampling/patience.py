@@ -1,6 +1,7 @@
 """What a failed request means, how long to wait before the next, and how fast to ask at all."""
 
 import asyncio
+import json
 import random
 import re
 import time
@@ -17,6 +18,9 @@ _TOO_LONG = re.compile(
     r"|exceeds the maximum number of tokens|`inputs` tokens|reduce the length of the messages",
     re.IGNORECASE | re.DOTALL,
 )
+
+# a server-sent event, or what stands in one
+_PIECES = re.compile(r"(?:^|: )data: ?\{|chat\.completion\.chunk")
 
 
 class Verdict(NamedTuple):
@@ -49,7 +53,10 @@ def judge_failure(error: BaseException, *, secret: str = "") -> Verdict:
     if isinstance(error, openai.APIConnectionError):
         why = _said(error.__cause__, secret) if error.__cause__ else ""
         return Verdict(f"no connection ({why})" if why else "no connection", again=True)
-    return Verdict(f"unreadable answer ({_said(error, secret) or type(error).__name__})", again=True)
+    said = _said(error, secret)
+    if _PIECES.search(said):
+        return Verdict(f"the server answers in pieces (a stream) where whole answers are asked for: {said}")
+    return Verdict(f"unreadable answer ({said or type(error).__name__})", again=True)
 
 
 def _status(error: openai.APIStatusError, secret: str) -> Verdict:
@@ -68,6 +75,8 @@ def _moved(error: openai.APIStatusError) -> str:
 
 def told(error: BaseException) -> str:
     """What an error says, with the server's answer where that is not of OpenAI's form: the client leaves it out then."""
+    if isinstance(error, json.JSONDecodeError):
+        return f"{error}: {error.doc}"
     body = getattr(error, "body", None)
     ours = not body or (isinstance(body, dict) and body.get("message"))
     return str(error) if ours or str(body) in str(error) else f"{error}: {body}"
