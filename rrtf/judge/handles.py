@@ -88,7 +88,7 @@ class Handles:
         if tag == "h":
             return self._objects[content]
         if tag == "cb":
-            return self._function(*content)
+            return self._stand_in(content[0], lambda: self._function(*content))
         if tag == "fn":
             known = getattr(importlib.import_module(content[1]), content[2])
             self._lent[id(known)] = content[0]
@@ -129,8 +129,6 @@ class Handles:
 
         function: Any = coroutines.lent_function(called) if awaited else called
         function.__name__, function.__qualname__, function.__doc__ = name, name, doc
-        self._lent[id(function)] = number
-        self._objects.append(function)  # kept, so that no other object gets its id
         return function
 
     def _call_back(self, place: int, use: str, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
@@ -175,6 +173,8 @@ def _sort(value: Any) -> str:
         return "coroutine"
     if kind is FunctionType:
         return "async function" if value.__code__.co_flags & CO_COROUTINE else "def"
+    if kind.__module__ == "re" and kind.__name__ in ("Pattern", "Match"):
+        return kind.__name__
     if kind is MethodType or kind is AsyncGeneratorType:
         return "method" if kind is MethodType else "async generator"
     if isinstance(getattr(kind, "__dataclass_fields__", None), dict):

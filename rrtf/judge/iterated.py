@@ -60,6 +60,22 @@ class Iterated:
         return list(self) if self._items or self._rrtf_thing is None else self._rrtf_thing
 
 
+class Viewed(Iterated):
+    """The keys, values or items of a dictionary: a view, which can be gone through again and has a length."""
+
+    def __init__(self, items: list[Any]) -> None:
+        super().__init__(items, None)
+
+    def __iter__(self) -> Any:
+        return iter(self._items)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __contains__(self, item: object) -> bool:
+        return item in self._items
+
+
 class Generated(Iterated):
     """A generator of the candidate, which says so."""
 

@@ -11,7 +11,7 @@ import re
 import sys
 import unittest
 from collections.abc import Callable, Iterator
-from types import AsyncGeneratorType, BuiltinFunctionType, CoroutineType, FunctionType
+from types import AsyncGeneratorType, BuiltinFunctionType, CoroutineType, FunctionType, MethodType
 from typing import Any
 
 from rrtf.judge import annotations, common, coroutines, operations, wire
@@ -39,7 +39,7 @@ class Lending:
         self.classes = classes
         self._errors, self._accept, self._arrays = errors, accept, arrays
         self._held: list[Any] = []
-        self._places: dict[int, int] = {}
+        self._places: dict[Any, int] = {}
         self._open: set[int] = set()  # objects and classes, which have attributes; functions have none
         self._tasks: dict[int, Any] = {}
         self._depth = 0
@@ -110,11 +110,14 @@ class Lending:
         return place
 
     def _place(self, value: Any) -> int:
-        """The number of an object; it is kept from now on."""
-        if id(value) not in self._places:
-            self._places[id(value)] = len(self._held)
+        """The number of an object, or of a method however often it is asked for; it is kept from now on."""
+        key: Any = id(value)
+        if isinstance(value, (MethodType, BuiltinFunctionType)):
+            key = (id(value.__self__), value.__name__, id(getattr(value, "__func__", None)))
+        if key not in self._places:
+            self._places[key] = len(self._held)
             self._held.append(value)
-        return self._places[id(value)]
+        return self._places[key]
 
     def serve(self, message: dict[str, Any]) -> dict[str, Any]:
         """The program uses something that the tests lent it."""

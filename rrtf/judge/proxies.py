@@ -11,7 +11,7 @@ from rrtf.judge.awaited import Awaited
 from rrtf.judge.errors import Errors
 from rrtf.judge.exchange import Classes, Inbox, Outbox
 from rrtf.judge.grafting import FOLLOWED, MUTABLE, Views, graft, grafted
-from rrtf.judge.iterated import Generated, Iterated
+from rrtf.judge.iterated import Generated, Iterated, Viewed
 from rrtf.judge.knots import Knot, repeated
 from rrtf.judge.lending import Lending
 from rrtf.judge.run import Gone, Run
@@ -219,7 +219,7 @@ class Remote:
         if tag == "g":
             items, rest, generator = content
             if rest is None:
-                return Iterated([self._unpacked(item) for item in items], None)
+                return Viewed([self._unpacked(item) for item in items])
             if int(rest) not in self._things:
                 kind = Generated if generator else Iterated
                 self._things[int(rest)] = kind([], Thing(self, int(rest), "iterator"))

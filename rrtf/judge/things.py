@@ -5,6 +5,7 @@ the tests: `==` against anything but another object of the candidate is False. O
 `is` means what it means in one process.
 """
 
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import make_dataclass
@@ -187,6 +188,8 @@ class Class(Function):
 
     def __instancecheck__(self, instance: Any) -> bool:
         thing = instance._rrtf_thing if isinstance(instance, Iterated) else instance
+        if isinstance(instance, tuple) and type(instance).__name__ == self._rrtf_name and hasattr(instance, "_fields"):
+            return bool(instance._fields == self._rrtf_do("get", "_fields"))
         return isinstance(thing, Thing) and bool(self._rrtf.call("isinstance", thing, self))
 
     def __subclasscheck__(self, kind: Any) -> bool:
@@ -259,6 +262,8 @@ for _kind in (Thing, Function, Defined, Method, AsyncFunction, AsyncGenerated, C
 
 _SORTS: dict[str, type[Thing]] = {"class": Class, "function": Function, "def": Defined, "method": Method}
 _SORTS |= {"async function": AsyncFunction, "async generator": AsyncGenerated}
+# of regular expressions, which say so
+_SORTS |= {n: type(n, (Thing,), {"__class__": getattr(re, n), "__doc__": Thing._rrtf_doc}) for n in ("Pattern", "Match")}
 
 
 def make(remote: Any, handle: int, name: str, sort: str, fields: list[str]) -> Any:
