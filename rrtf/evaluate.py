@@ -18,7 +18,7 @@ from rrtf.problems.load import load
 from rrtf.problems.settings import ProblemSet, Source
 from rrtf.progress import Progress
 from rrtf.records import Candidate, Judged, Outcome, Problem
-from rrtf.report.compare import compare_files
+from rrtf.report.compare import compare_files, unlike_runs
 from rrtf.report.page import Section, write_page
 from rrtf.report.rows import read
 from rrtf.report.tables import power_lines, runs_table, score_table
@@ -88,8 +88,10 @@ def show(result: BenchmarkResult, console: Console) -> None:
 
 def compare(arguments: argparse.Namespace, console: Console) -> None:
     """Say whether the second run is better than the first."""
-    for label, found in compare_files(arguments.first, arguments.second, k=arguments.k):
+    for label, found, unlike in compare_files(arguments.first, arguments.second, k=arguments.k):
         console.print(f"{escape(label)} pass@{arguments.k}: {escape(found.sentence)}; {found.test}")
+        if unlike:
+            console.print(f"  part of the difference may be due to {escape(unlike)}")
 
 
 def runs(arguments: argparse.Namespace, console: Console) -> None:
@@ -100,6 +102,8 @@ def runs(arguments: argparse.Namespace, console: Console) -> None:
         console.print(runs_table(measured, benchmark=benchmark, k=k))
     if not any(row.scores for row in rows):
         raise UserError(f"no scores in {', '.join(map(str, arguments.results))}")
+    if unlike := unlike_runs(rows):
+        console.print(f"differences may be due to {escape(unlike)}")
     if arguments.pictures:
         from rrtf.report.pictures import benchmark_pictures  # matplotlib loads here
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from rich.console import Console
 
+from rrtf import prompts
 from rrtf.data_steps import reports
 from rrtf.errors import ConfigurationError
 from rrtf.evaluation.benchmarks import BenchmarkResult, by_task, score, values
@@ -17,6 +18,7 @@ from rrtf.evaluation.comparison import compare
 from rrtf.evaluation.robustness import base_of, drop
 from rrtf.evaluation.sensitivity import batch_sensitivity
 from rrtf.evaluation.settings import Variant
+from rrtf.judge.engine import JUDGE_VERSION
 from rrtf.pipeline import Plan, plan
 from rrtf.plan import Stage, Step, execute, show
 from rrtf.preview import preview
@@ -153,7 +155,7 @@ def run_row(settings: Settings, planned: Plan, *, cached: Collection[str]) -> Ru
         solved={f"{r.benchmark}/{r.model}": tuple(p.task_id for p in r.found.problems if p.correct) for r in results},
         commit=code.commit,
         dirty=code.dirty,
-        versions=versions(),
+        versions=versions() | {"judge": JUDGE_VERSION, "prompts": prompts.VERSION},
         hardware=hardware(),
     )
 

@@ -64,6 +64,8 @@ def test_the_final_table_shows_what_a_person_wants_to_know():
     assert "dropped: no teacher" in text
     assert "sample student" in text
     assert "cached" in text
+    assert "judge version" not in text
+    assert "judge version 11, prompts version 1.2" in printed(final_table(run_row(versions={"judge": "11", "prompts": "1.2"})))
 
 
 @pytest.mark.parametrize("width", [60, 80, 200])

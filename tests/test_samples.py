@@ -326,6 +326,44 @@ def test_run_rows_are_compared_benchmark_by_benchmark(tmp_path, capsys):
     assert f"0 problems gained, {len(solved) - 3} lost of 30" in said
 
 
+def test_runs_that_were_judged_or_asked_otherwise_are_told(tmp_path, capsys):
+    from report_samples import run_row
+
+    row = run_row(versions={"judge": "10", "prompts": "1.1"})
+    beam = tuple(replace(score, protocol="beam 4") for score in row.scores)
+    others = {"same": row, "judge": {"judge": "11", "prompts": "1.1"}, "old": {"torch": "2"}, "beam": replace(row, scores=beam)}
+    said = {}
+    for name, other in others.items():
+        changed = replace(row, versions=other) if isinstance(other, dict) else other
+        for folder, made in (("one", row), (name, changed)):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            (tmp_path / folder / "results.jsonl").unlink(missing_ok=True)
+            append(tmp_path / folder / "results.jsonl", made)
+        pair = [f"{tmp_path}/one/results.jsonl", f"{tmp_path}/{name}/results.jsonl"]
+        assert main(["compare", *pair]) == 0
+        said[name] = " ".join(capsys.readouterr().out.split())
+        assert main(["runs", *pair]) == 0
+        said[f"runs {name}"] = " ".join(capsys.readouterr().out.split())
+    assert "may be due to" not in said["same"] + said["runs same"]
+    assert "part of the difference may be due to judge version (one 10, judge 11)" in said["judge"]
+    assert "part of the difference may be due to judge version (one 10, old not recorded)" in said["old"]
+    assert "part of the difference may be due to protocol (one greedy, beam beam 4)" in said["beam"]
+    assert "differences may be due to judge version (10, 11)" in said["runs judge"]
+    assert "differences may be due to judge version (10, not recorded); prompts version (1.1, not recorded)" in said["runs old"]
+
+
+def test_candidates_that_were_judged_by_two_versions_are_told(tmp_path, capsys):
+    rows = judged(problems(6), "a", 0.5)
+    for name, version in (("first", "10"), ("second", "11")):
+        now = [replace(row, verdict=replace(row.verdict, judge_version=version)) for row in rows]
+        write_records(tmp_path / f"{name}.jsonl", now)
+    assert main(["compare", f"{tmp_path}/first.jsonl", f"{tmp_path}/second.jsonl"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "part of the difference may be due to judge version (first 10, second 11)" in said
+    assert main(["compare", f"{tmp_path}/first.jsonl", f"{tmp_path}/first.jsonl"]) == 0
+    assert "may be due to" not in capsys.readouterr().out
+
+
 def test_runs_with_nothing_in_common_are_refused(files, tmp_path, capsys):
     from report_samples import run_row
 

@@ -1,5 +1,6 @@
 """Two runs on the same problems, from their files: results.jsonl of a run folder, or any file of judged candidates."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,19 +11,26 @@ from rrtf.records import Judged, Outcome
 from rrtf.report.rows import RunRow, read
 from rrtf.store import read_records, read_rows
 
+JUDGE, PROMPTS = "judge version", "prompts version"
+
 
 class Scores(NamedTuple):
-    """One number a problem. A run's row names only the solved ones; `problems` says how many there were in all."""
+    """One number a problem. A run's row names only the solved ones; `problems` says how many there were in all.
+
+    `made` says what else moves a score, by name: the judge's version, the prompts', the protocol.
+    """
 
     values: dict[str, float]
     problems: int
+    made: dict[str, str]
 
 
 class Paired(NamedTuple):
-    """What was compared (a benchmark and model, or two sources), and the outcome."""
+    """What was compared (a benchmark and model, or two sources), the outcome, and what else was not the same ("": nothing)."""
 
     label: str
     found: Comparison
+    unlike: str
 
 
 def compare_files(first: Path, second: Path, *, k: int = 1) -> list[Paired]:
@@ -35,11 +43,33 @@ def compare_files(first: Path, second: Path, *, k: int = 1) -> list[Paired]:
     if len(before) == len(after) == 1:
         (one,), (other,) = before, after
         label = one if one == other else f"{one} and {other}"
-        return [Paired(label, _compared(before[one], after[other], names))]
+        return [_paired(label, before[one], after[other], names)]
     shared = [label for label in before if label in after]
     if not shared:
         raise UserError(f"nothing in common: {first} holds {', '.join(before)}; {second} holds {', '.join(after)}")
-    return [Paired(label, _compared(before[label], after[label], names)) for label in shared]
+    return [_paired(label, before[label], after[label], names) for label in shared]
+
+
+def _paired(label: str, first: Scores, second: Scores, names: tuple[str, str]) -> Paired:
+    """A version that one file does not record may be another one; what the other kind of file never records says nothing."""
+    pairs = {name: (first.made.get(name), second.made.get(name)) for name in {**first.made, **second.made}}
+    unlike = [
+        f"{name} ({names[0]} {one or 'not recorded'}, {names[1]} {other or 'not recorded'})"
+        for name, (one, other) in pairs.items()
+        if one != other and ((one and other) or name == JUDGE)
+    ]
+    return Paired(label, _compared(first, second, names), "; ".join(unlike))
+
+
+def unlike_runs(rows: Sequence[RunRow]) -> str:
+    """The versions of judge and prompts in which runs with scores differ, in words; "" where they are the same."""
+    made = [_made(row) for row in rows if row.scores]
+    found = {name: sorted({one.get(name) or "not recorded" for one in made}) for name in (JUDGE, PROMPTS)}
+    return "; ".join(f"{name} ({', '.join(versions)})" for name, versions in found.items() if len(versions) > 1)
+
+
+def _made(row: RunRow) -> dict[str, str]:
+    return {JUDGE: row.versions.get("judge", ""), PROMPTS: row.versions.get("prompts", "")}
 
 
 def _compared(first: Scores, second: Scores, names: tuple[str, str]) -> Comparison:
@@ -78,11 +108,22 @@ def scores_of(path: Path, *, k: int = 1) -> dict[str, Scores]:
 
 def _of_judged(path: Path, k: int) -> dict[str, Scores]:
     tried: dict[str, dict[str, list[bool]]] = {}
+    made: dict[str, dict[str, set[str]]] = {}
     for row in read_records(Judged, path):
+        circumstances = made.setdefault(row.candidate.source, {JUDGE: set(), "prompt profile": set(), "temperature": set()})
+        told = (row.verdict.judge_version, row.candidate.profile, f"{row.candidate.temperature:g}")
+        for found, value in zip(circumstances.values(), told, strict=True):
+            found.add(value)
         passed = row.verdict.outcome is Outcome.all_tests_passed
         tried.setdefault(row.candidate.source, {}).setdefault(row.candidate.task_id, []).append(passed)
-    found = {source: {t: pass_at_k(len(p), sum(p), k) for t, p in tasks.items()} for source, tasks in tried.items()}
-    return {source: Scores(values, len(values)) for source, values in found.items()}
+    return {
+        source: Scores(
+            {task: pass_at_k(len(passed), sum(passed), k) for task, passed in tasks.items()},
+            len(tasks),
+            {name: " and ".join(sorted(values)) for name, values in made[source].items()},
+        )
+        for source, tasks in tried.items()
+    }
 
 
 def _of_run(path: Path, row: RunRow, k: int) -> dict[str, Scores]:
@@ -94,7 +135,7 @@ def _of_run(path: Path, row: RunRow, k: int) -> dict[str, Scores]:
         benchmark, model = label.rsplit("/", 1)
         score = row.score(benchmark, model)
         if score and score.samples == score.problems:
-            found[label] = Scores(dict.fromkeys(solved, 1.0), score.problems)
+            found[label] = Scores(dict.fromkeys(solved, 1.0), score.problems, {**_made(row), "protocol": score.protocol})
     if not found:
         raise UserError(f"{path}: its last run has no greedy scores to compare")
     return found

@@ -19,6 +19,8 @@ def final_table(row: RunRow) -> RenderableType:
     if row.scores:
         said = [f"{c.benchmark}: {c.sentence}" for c in row.comparisons if "/" not in c.benchmark] + power_lines(row.scores)
         said += [f"{b.benchmark}, {b.model}: {b.sentence}" for b in row.batches]
+        if "judge" in row.versions:
+            said.append(f"judge version {row.versions['judge']}, prompts version {row.versions.get('prompts')}")
         parts += [score_table(row.scores), *(Text(f"  {line}", style="cyan") for line in said), Text("")]
     if row.data:
         parts += [data_table(row.data), Text("")]
