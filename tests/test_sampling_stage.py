@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from omegaconf import OmegaConf
 from safetensors.torch import load_file, save_file
 from tiny_models import save
@@ -210,6 +211,59 @@ def test_ctranslate2_answers_in_int8_like_the_model_it_came_from(folder, tmp_pat
     assert [row.response for row in found] == [row.response for row in plain]
     warm = list(sample(PROBLEMS, source, dataclasses.replace(greedy, n=3, temperatures=[1.0]), name="ct2", role=Role.teacher))
     assert len({row.response for row in warm}) > 3
+
+
+def test_ctranslate2_ends_an_answer_at_its_stop_text(converted):
+    greedy = Decoding(n=1, temperatures=[0.0], max_new_tokens=24)
+    whole = draw_converted(converted, decoding=greedy)
+    stop = whole[0].response[5:8]
+    found = draw_converted(converted, decoding=dataclasses.replace(greedy, stop=[stop]))
+    assert [row.response for row in found] == [row.response.partition(stop)[0] for row in whole]
+    assert found[0].tokens < whole[0].tokens and found[0].finish == "stop"
+    warm = dataclasses.replace(greedy, n=3, temperatures=[1.0])
+    stop = max((row.response for row in draw_converted(converted, decoding=warm)), key=len)[2]
+    assert not any(stop in row.response for row in draw_converted(converted, decoding=dataclasses.replace(warm, stop=[stop])))
+
+
+def test_ctranslate2_draws_the_same_whatever_else_is_asked_and_however_often_it_is_stopped(converted, tmp_path):
+    whole = draw_converted(converted)
+    assert max(row.tokens for row in whole if row.temperature > 0) > 2
+    alone = draw_converted(converted, PROBLEMS[2:3])
+    assert alone == [row for row in whole if row.task_id == "p/2"]
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        assert draw_converted(converted, rows=2)[0] == whole[0]
+        greedy = Decoding(n=1, temperatures=[0.0], max_new_tokens=200)
+        source, log = CTranslate2(checkpoint=str(converted), compute_type="default", device="cpu"), tmp_path / "log"
+        with pytest.raises(KeyboardInterrupt):
+            list(sample(PROBLEMS, source, greedy, name="x", role=Role.teacher, cache=log, progress=interrupt_after(1)))
+        assert 1 <= len(log.read_text().splitlines()) < len(PROBLEMS)
+        again = list(sample(PROBLEMS, source, greedy, name="ct2", role=Role.teacher, cache=log))
+    finally:
+        torch.set_num_threads(threads)
+    assert again == draw_converted(converted, decoding=greedy)
+
+
+def interrupt_after(answers):
+    """A progress report that acts like the user's Ctrl-C."""
+
+    def progress(done, total, note):
+        if done >= answers:
+            raise KeyboardInterrupt
+
+    return progress
+
+
+def draw_converted(converted, problems=PROBLEMS, *, decoding=DECODING, **settings):
+    source = CTranslate2(checkpoint=str(converted), compute_type="default", device="cpu", **settings)
+    return list(sample(problems, source, decoding, name="ct2", role=Role.teacher))
+
+
+@pytest.fixture(scope="module")
+def converted(folder, tmp_path_factory):
+    """The tiny model in CTranslate2's format."""
+    return quantize(folder, Quantization(method=Method.ct2_float32), out=tmp_path_factory.mktemp("converted") / "small")
 
 
 def test_a_students_folder_in_ctranslate2s_format_is_answered_by_ctranslate2(folder, tmp_path, monkeypatch):

@@ -114,7 +114,8 @@ def _answer_settings(source: Source) -> dict[str, Any]:
     if isinstance(source, (HuggingFace, Vllm)):
         return {"engine": type(source).__name__, "precision": source.precision.value}
     if isinstance(source, CTranslate2):
-        return {"engine": "CTranslate2", "compute_type": source.compute_type}
+        # raise the version when CTranslate2 answers the same request otherwise: 2 since every draw begins at its own seed
+        return {"engine": "CTranslate2", "compute_type": source.compute_type, "version": 2}
     if isinstance(source, OpenAICompatible):
         return {"engine": "OpenAICompatible", "model": source.model, "base_url": source.base_url}
     return {"sources": source.sources, "limit": source.limit} if isinstance(source, Recorded) else {}

@@ -159,7 +159,7 @@ class CTranslate2(LocalModel):
 
     # int8 weights and activations; the paper's fastest form (Table 4)
     compute_type: str = "int8"
-    # prompts decoded at once
+    # samples of one problem drawn at once
     rows: int = 32
     # "" is cuda where there is one, else cpu
     device: str = ""
