@@ -133,5 +133,5 @@ def _missing(step: Step, stages: Collection[Stage]) -> list[Step]:
     found = []
     for needed in step.needs:
         if not needed.done:
-            found += _missing(needed, stages) if needed.stage in stages else [needed]
+            found += [*([] if needed.stage in stages else [needed]), *_missing(needed, stages)]
     return found

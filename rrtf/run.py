@@ -40,7 +40,7 @@ from rrtf.report.score_figures import run_figure
 from rrtf.report.tables import final_table
 from rrtf.settings import Settings
 from rrtf.steps import Evaluation, Model
-from rrtf.store import Store, digest, read_records
+from rrtf.store import Store, digest, own_folder, read_records
 from rrtf.together import leading, train_along
 from rrtf.train_steps import Log, last_step
 from rrtf.training.launched import helps, launch_mistakes
@@ -67,6 +67,12 @@ def execute_run(settings: Settings, console: Console, *, overrides: Sequence[str
     if helps(settings.trainer):
         train_along([turn.trained for turn in plan(settings).rounds if Stage.train in stages])
         return None
+    with own_folder(Path(settings.run_dir)) as folder:
+        return _lead(dataclasses.replace(settings, run_dir=str(folder)), console, stages=stages, overrides=overrides)
+
+
+def _lead(settings: Settings, console: Console, *, stages: set[Stage], overrides: Sequence[str]) -> float | None:
+    """Run what is missing of `stages` and report in the folder of the run, in which no other process works."""
     for line in outdated([settings.student, *settings.teachers.values()]):
         console.print(line, style="yellow", highlight=False, soft_wrap=True, markup=False)
     if settings.quantize:

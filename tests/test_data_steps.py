@@ -252,6 +252,9 @@ def test_a_step_whose_work_was_not_allowed_is_named_before_anything_runs(tmp_pat
     with endpoint(speak) as (url, seen):
         with pytest.raises(UserError, match=r"not made yet .*evolve mine.*stages=\[problems,evolve,sample"):
             work(settings(tmp_path, url), Stage.sample)
+        # all of them at once, those before the ones that are missing too
+        with pytest.raises(UserError, match=r"not made yet .*stages=\[problems,evolve,sample,vote,judge\]"):
+            work(settings(tmp_path, url), Stage.judge)
         assert seen == []
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from rrtf.errors import DataError, MissingDataError
 from rrtf.records import Group, Outcome, Problem, RankedResponse, Role, TestKind, Tests, from_row, to_row
-from rrtf.store import Log, digest, dump, read_records, read_rows, write_records
+from rrtf.store import Log, digest, dump, own_folder, read_records, read_rows, write_records
 
 text = st.text(st.characters(codec=None))  # lone surrogates and control characters included
 
@@ -169,3 +169,11 @@ def test_a_row_is_not_glued_to_the_half_line_of_another_writer_that_was_killed(t
 
 def test_a_row_of_plain_values_is_its_own_row() -> None:
     assert to_row({"a": (1, Outcome.timeout)}) == {"a": [1, "timeout"]}
+
+
+def test_a_folder_somebody_works_in_is_left_alone(tmp_path: Path) -> None:
+    folder = tmp_path / "runs" / "now_x"
+    with own_folder(folder) as first, own_folder(folder) as second, own_folder(folder) as third:
+        assert [one.name for one in (first, second, third)] == ["now_x", "now_x_2", "now_x_3"]
+    with own_folder(folder) as again:
+        assert again == folder
