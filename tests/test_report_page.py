@@ -165,3 +165,41 @@ def test_hostile_text_runs_nothing_in_a_real_browser(tmp_path, browser):
     assert browser.run("return byId('detail').textContent.includes('onerror')")
     errors = [entry for entry in browser.command("se/log", type="browser") if entry["level"] == "SEVERE"]
     assert errors == []
+
+
+@pytest.mark.slow
+def test_marks_that_turn_or_hide_text_are_shown(tmp_path, browser):
+    """A right-to-left mark in a source's name or program would write the verdict beside it backwards."""
+    (section,) = sections(2).values()
+    hidden = "a = 1\x00\u202e # \u2066x\u200b\ufeff\x1b[31m\ttab \u200d joins"
+    rows = [
+        replace(r, candidate=replace(r.candidate, program=hidden, source=f"\u202e{r.candidate.source}")) for r in section.judged
+    ]
+    browser.open(write_page(tmp_path / "page.html", {"a": Section(section.problems, rows)}, title="x\u202ey"))
+    browser.run("document.querySelectorAll('#detail details').forEach(d => d.open = true)")
+    time.sleep(0.5)
+    seen = browser.run("return document.body.innerText.replace(document.getElementById('data').textContent, '')")
+    assert not set(seen) & set("\x00\u202e\u2066\u200b\ufeff\x1b")
+    shown = "a = 1<U+0000><U+202E> # <U+2066>x<U+200B><U+FEFF><U+001B>[31m\ttab \u200d joins"
+    shown = shown.replace("<", "\u27e8").replace(">", "\u27e9")
+    assert shown in browser.run("return [...document.querySelectorAll('#detail pre')].map(pre => pre.textContent).join('\\n')")
+    assert "\u27e8U+202E\u27e9student" in browser.run("return byId('list').textContent + byId('source').textContent")
+    assert browser.run("return byId('title').textContent") == "x\u27e8U+202E\u27e9y"
+
+
+@pytest.mark.slow
+def test_a_page_of_thousands_of_candidates_opens_and_filters_at_once(tmp_path, browser):
+    tasks = problems(500)
+    rows = [
+        replace(r, candidate=replace(r.candidate, program=f"{r.candidate.program}# {'filler ' * 400}"))
+        for r in judged(tasks, "student", 0.3, n=5)
+    ]
+    browser.open(write_page(tmp_path / "page.html", {"a": Section(tasks, rows)}, title="many"))
+    assert browser.run("return shown.length") == 500
+    assert browser.run("return byId('list').lastElementChild.textContent") == "100 more: narrow the filters"
+    took = browser.run(
+        "const start = performance.now(); byId('search').value = 'no such thing'; "
+        "byId('search').dispatchEvent(new Event('input')); return performance.now() - start"
+    )
+    assert browser.run("return shown.length") == 0
+    assert took < 5000  # half a million words: some 50 ms where this was written
