@@ -19,6 +19,7 @@ from rrtf.judge.exchange import Classes
 from rrtf.judge.grafting import graft
 from rrtf.judge.handles import Handles
 from rrtf.judge.knots import Knot, overlap
+from rrtf.judge.lanes import Lanes
 from rrtf.judge.surroundings import LENT, lent
 from rrtf.judge.wire import LACKING, WHOLE, TooLarge
 
@@ -69,7 +70,8 @@ class Runtime:
     """One program, its handles, and the loop that serves calls on them."""
 
     def __init__(self, channel: Channel) -> None:
-        self._channel, self._lock = channel, _thread.RLock()  # threads of the program may ask, one after the other
+        self._channel: Any = channel
+        self._lock: Any = _thread.RLock()  # threads of the program may ask, one after the other
         self._handles = Handles(self._ask)
         self._module = types.ModuleType("solution")
 
@@ -92,12 +94,19 @@ class Runtime:
             return
         while True:
             request = self._channel.receive()
+            if "lane" in request:
+                self._serve_threads(request)
             if "many" in request:
                 function = self._handles[request["many"]]
                 for arguments in tuple(request["calls"]):  # the program may find and empty the list itself
                     self._channel.send(self._answer_plain(function, arguments))
             else:
                 self._channel.send(self._answer(request))
+
+    def _serve_threads(self, request: dict[str, Any]) -> NoReturn:
+        lanes = self._channel = Lanes(self._channel, self._answer)
+        self._lock = contextlib.nullcontext()
+        lanes.serve(request)
 
     def _load(self, request: dict[str, Any]) -> bool:
         # a part that stands inside a larger program must be whole by itself, or it could swallow what follows

@@ -4,6 +4,7 @@ The program's objects are kept here, one number each however often they are met;
 of the tests are stand-ins that ask the tests' process.
 """
 
+import _thread
 import builtins
 import importlib
 import re
@@ -26,6 +27,7 @@ class Handles:
 
     def __init__(self, ask: Callable[[Any], Any]) -> None:
         self._ask = ask
+        self._lock = _thread.RLock()
         self.classes = Classes({})
         self._objects: list[Any] = []
         self._places: dict[int, int] = {}
@@ -48,9 +50,10 @@ class Handles:
 
     def place(self, value: Any) -> int:
         """The number of an object; it is kept from now on."""
-        if id(value) not in self._places:
-            self._places[id(value)] = len(self._objects)
-            self._objects.append(value)
+        with self._lock:
+            if id(value) not in self._places:
+                self._places[id(value)] = len(self._objects)
+                self._objects.append(value)
         return self._places[id(value)]
 
     def handle(self, value: Any) -> Any:
@@ -118,9 +121,10 @@ class Handles:
         return _of_python(tag, content)
 
     def _stand_in(self, place: int, make: Callable[[], Any]) -> Any:
-        if place not in self._stand_ins:
-            self._stand_ins[place] = make()
-            self._lent[id(self._stand_ins[place])] = place
+        with self._lock:
+            if place not in self._stand_ins:
+                self._stand_ins[place] = make()
+                self._lent[id(self._stand_ins[place])] = place
         return self._stand_ins[place]
 
     def _function(self, number: int, name: str, doc: str, awaited: bool) -> Any:

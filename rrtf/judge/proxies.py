@@ -18,6 +18,7 @@ from rrtf.judge.run import Gone, Run
 from rrtf.judge.surroundings import Surroundings
 from rrtf.judge.things import Function as Function
 from rrtf.judge.things import Thing, make
+from rrtf.judge.turns import THREADS, Turns
 from rrtf.judge.wire import Unsendable, Violation
 
 PROMPT = 0.02  # seconds in which the tests answer, unless they wait for something
@@ -46,6 +47,7 @@ class Remote:
         # what the program asks of the tests, each inside a call of the one before: by which thread, since when
         self._serving: list[tuple[int, float]] = []
         self._served = threading.Condition(self._lock)
+        self._turns = Turns(self._lock) if THREADS.search(text) else None
         self._early: deque[dict[str, Any]] = deque()  # answers of `ask_many` that nobody has taken yet
         self._under_way = 0
         things.at_hand = self
@@ -78,7 +80,10 @@ class Remote:
     def call(self, operation: str, *arguments: Any, **keywords: Any) -> Any:
         """Ask the candidate's process to do `operation`; raises what it raised, as the nearest builtin exception."""
         with self._lock:
-            while self._serving and self._serving[-1][0] != threading.get_ident():
+            if self._turns and operation == "call":
+                with self._turns.taken((*arguments, *keywords.values())):
+                    return self._call(operation, arguments, keywords)
+            while not self._turns and self._serving and self._serving[-1][0] != threading.get_ident():
                 if (left := self._serving[-1][1] + PROMPT - time.monotonic()) <= 0:
                     break
                 self._served.wait(left)
@@ -86,6 +91,8 @@ class Remote:
 
     def serve(self, message: dict[str, Any]) -> dict[str, Any]:
         """The program uses what the tests lent it; if that takes long, other threads of the tests may call the program."""
+        if self._turns and "lane" in message:
+            return self._turns.serve(self.lending.serve, message)
         this = (threading.get_ident(), time.monotonic())
         self._serving.append(this)
         state = self._lock._release_save()
@@ -115,7 +122,8 @@ class Remote:
         if self._keeps and operation in ("call", "get"):
             request["held"] = True
         request |= self._surroundings.changed(Outbox(self.lending.classes, self.lending.pack).pack)
-        reply = self.run.ask(request, again=operation == "step" and bool(arguments[1]))
+        again = operation == "step" and bool(arguments[1])
+        reply = self._turns.reply(self.run.ask, request, again=again) if self._turns else self.run.ask(request, again=again)
         self._show(reply)
         held = (list(arguments), keywords, outbox.objects)
         if operation == "step":  # it changes what it was called with
