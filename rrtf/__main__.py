@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from rrtf.errors import ConfigurationError, InfrastructureError, UserError
-from rrtf.overrides import check_overrides
+from rrtf.overrides import check_overrides, options_first
 from rrtf.settings import Settings, build, register
 from rrtf.store import digest
 from rrtf.sweep import ledger
@@ -94,6 +94,7 @@ def main() -> None:
     """Entry point of the console script."""
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
     register()
+    sys.argv[1:] = options_first(sys.argv[1:])
     try:
         check_overrides(sys.argv[1:])
         run()

@@ -28,6 +28,10 @@ OPENING |= {"evolve", "clean", "decontaminate", "test_votes", "writer"}
 # those of which several are chosen at once
 SEVERAL = {"teachers", "benchmarks", "quantize"}
 
+# Hydra's options that take a value as the next word
+WITH_VALUE = {"--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn", "--package", "-p"}
+WITH_VALUE |= {"--experimental-rerun", "--cfg", "-c"}
+
 
 def check_overrides(arguments: list[str]) -> None:
     """Raise ConfigurationError with every override that can't be meant. Hydra itself would stop at the first."""
@@ -37,6 +41,15 @@ def check_overrides(arguments: list[str]) -> None:
     overrides = [text for text in overrides if not text.startswith("hydra")]
     if found := override_mistakes(overrides, places=_places(arguments)):
         raise ConfigurationError(found)
+
+
+def options_first(arguments: Sequence[str]) -> list[str]:
+    """The command line with Hydra's options before the overrides: its parser takes no override that comes after an option."""
+    overrides = [
+        "=" in text and not text.startswith("-") and before not in WITH_VALUE
+        for before, text in zip(["", *arguments], arguments, strict=False)
+    ]
+    return [text for last in (False, True) for text, late in zip(arguments, overrides, strict=True) if late is last]
 
 
 def key_mistakes(overrides: list[str]) -> list[str]:

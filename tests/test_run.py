@@ -17,7 +17,7 @@ from rrtf.errors import ConfigurationError, DataError, MissingDataError, UserErr
 from rrtf.evaluation.settings import Benchmark, Protocol, ProtocolKind, Variant
 from rrtf.judge.engine import Job, judge
 from rrtf.judge.settings import Judge
-from rrtf.overrides import check_overrides, override_mistakes
+from rrtf.overrides import check_overrides, options_first, override_mistakes
 from rrtf.pipeline import plan
 from rrtf.plan import Stage, execute
 from rrtf.problems.load import load
@@ -447,3 +447,16 @@ def test_sweeps_over_ranges_and_intervals_are_no_mistakes_and_are_tried_at_what_
     assert any("loss.rank_wieght=0.1" in mistake for mistake in found)
     assert any("batching.epochs=one" in mistake for mistake in found)
     assert not any("batching.epochs=2" in mistake for mistake in found)
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("stages=[] --config-dir d benchmarks=[a]", "--config-dir d stages=[] benchmarks=[a]"),
+        ("-m a=1,2 -cd x=y b=3 --config-dir=z", "-m -cd x=y --config-dir=z a=1,2 b=3"),
+        ("--help", "--help"),
+        ("", ""),
+    ],
+)
+def test_options_may_stand_anywhere_among_overrides(given: str, meant: str) -> None:
+    assert options_first(given.split()) == meant.split()
