@@ -61,7 +61,7 @@ def test_mistakes_and_deaths_of_a_worker_are_told_apart(folders: tuple[Path, Pat
         Worker(tmp_path, threads=1)
     with Worker(folders[1], threads=1) as worker:
         with pytest.raises(InfrastructureError, match="score: ValueError"):
-            worker.ask("score", rows=["no ids"])
+            worker.ask("score", prompt=[1], answer=["no id"])
         assert worker.ask("encode", text="ab") == [66, 67] or len(worker.ask("encode", text="ab")) == 2
         worker.process.kill()
         with pytest.raises(InfrastructureError, match="its process ended"):

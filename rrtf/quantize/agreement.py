@@ -102,12 +102,11 @@ def score_answers(
 ) -> dict[str, list[float]]:
     """The log-probability that the checkpoint in `folder` gives to each token of each answer, in a process of its own."""
     found: dict[str, list[float]] = {}
-    with Worker(folder, threads=threads) as worker:
+    with Worker(folder, threads=threads, plain=True) as worker:  # as the answers are sampled
         for number, answer in enumerate(answers):
             prompt, response = worker.ask("encode", text=answer.prompt), worker.ask("encode", text=answer.response)
             if response:  # an empty answer has no token to score
-                (scores,) = worker.ask("score", rows=[prompt + response])
-                found[answer.task_id] = scores[len(prompt) - 1 :]
+                found[answer.task_id] = worker.ask("score", prompt=prompt, answer=response)
             report(number + 1, len(answers), "answers scored")
     return found
 

@@ -38,21 +38,23 @@ class Engine(Protocol):
     def generate(self, prompts: Sequence[Sequence[int]], *, new_tokens: int, forced: bool) -> list[list[int]]:
         """The likeliest continuation of each prompt; `forced` goes on past end tokens to exactly `new_tokens`."""
 
-    def score(self, rows: Sequence[Sequence[int]]) -> list[list[float]]:
-        """Natural log-probability of each token of each row given those before it, from the second token on."""
+    def score(self, prompt: Sequence[int], answer: Sequence[int]) -> list[float]:
+        """Natural log-probability of each token of the answer given the prompt and those before it."""
 
     def stream(self, prompt: Sequence[int], draw: Draw) -> Iterator[int]:
         """New tokens one by one, until an end token (which is left out) or the limit."""
 
 
-def load(folder: Path, *, threads: int = 0) -> Engine:
+def load(folder: Path, *, threads: int = 0, plain: bool = False) -> Engine:
     """Load `folder` on the GPU where there is one, else on `threads` processor threads (0: the library's own choice).
+
+    `plain` is for many tokens at once on a processor (see rrtf.loading.load_causal_lm).
 
     Raises UserError for a folder no engine reads and MissingDataError for a package that is not installed.
     """
     if is_ctranslate2(folder):
         return CTranslate2Engine(folder, threads=threads)
-    return TransformersEngine(folder, threads=threads)
+    return TransformersEngine(folder, threads=threads, plain=plain)
 
 
 class CTranslate2Engine:
@@ -80,10 +82,10 @@ class CTranslate2Engine:
         results = self.model.generate_batch(rows, max_length=new_tokens, min_length=least, include_prompt_in_result=False)
         return [result.sequences_ids[0] for result in results]
 
-    def score(self, rows: Sequence[Sequence[int]]) -> list[list[float]]:
+    def score(self, prompt: Sequence[int], answer: Sequence[int]) -> list[float]:
         """See Engine."""
-        results = self.model.score_batch([self._tokens(row) for row in rows], max_batch_size=8, max_input_length=0)
-        return [list(result.log_probs) for result in results]
+        (result,) = self.model.score_batch([self._tokens([*prompt, *answer])], max_input_length=0)
+        return list(result.log_probs[len(prompt) - 1 :])
 
     def stream(self, prompt: Sequence[int], draw: Draw) -> Iterator[int]:
         """See Engine."""
@@ -104,7 +106,7 @@ class CTranslate2Engine:
 class TransformersEngine:
     """A Hugging Face folder, in the precision it is stored in."""
 
-    def __init__(self, folder: Path, *, threads: int = 0) -> None:
+    def __init__(self, folder: Path, *, threads: int = 0, plain: bool = False) -> None:
         import torch
         from transformers.utils import logging
 
@@ -112,7 +114,7 @@ class TransformersEngine:
             torch.set_num_threads(threads)
         logging.disable_progress_bar()
         self.tokenizer = load_tokenizer(folder)
-        self.model = load_causal_lm(folder, device="cuda" if torch.cuda.is_available() else "cpu").eval()
+        self.model = load_causal_lm(folder, device="cuda" if torch.cuda.is_available() else "cpu", plain=plain).eval()
         layers = Counter(name for layer in self.model.modules() if "Linear" in (name := type(layer).__name__))
         self.kernel = f"{layers.most_common(1)[0][0]} {str(self.model.dtype).removeprefix('torch.')}"
         self.padding = padding(self.tokenizer)
@@ -137,18 +139,16 @@ class TransformersEngine:
         rows = self.model.generate(**inputs, max_new_tokens=new_tokens, **options)
         return [row.tolist() for row in rows[:, inputs["input_ids"].shape[1] :]]
 
-    def score(self, rows: Sequence[Sequence[int]]) -> list[list[float]]:
-        """See Engine. One row at a time: a batch's logits would need gigabytes."""
+    def score(self, prompt: Sequence[int], answer: Sequence[int]) -> list[float]:
+        """See Engine."""
         import torch
 
-        scores = []
         with torch.inference_mode():
-            for row in rows:
-                inputs = self._padded([row], left=False)
-                logits = self.model(**inputs).logits[0, :-1].float()
-                chosen = inputs["input_ids"][0, 1:, None]
-                scores.append((logits.gather(1, chosen)[:, 0] - logits.logsumexp(1)).tolist())
-        return scores
+            inputs = self._padded([[*prompt, *answer]], left=False)
+            logits = self.model(**inputs, logits_to_keep=len(answer) + 1).logits[0, -len(answer) - 1 : -1].float()
+            chosen = inputs["input_ids"][0, len(prompt) :, None]
+            found: list[float] = (logits.gather(1, chosen)[:, 0] - logits.logsumexp(1)).tolist()
+        return found
 
     def stream(self, prompt: Sequence[int], draw: Draw) -> Iterator[int]:
         """See Engine."""

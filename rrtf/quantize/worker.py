@@ -23,7 +23,7 @@ def cores() -> int:
 class Worker:
     """The caller's side: start it in a `with`, then `ask`."""
 
-    def __init__(self, folder: Path, *, threads: int = 0) -> None:
+    def __init__(self, folder: Path, *, threads: int = 0, plain: bool = False) -> None:
         self.folder = folder
         environment = os.environ | {"TOKENIZERS_PARALLELISM": "false", "OMP_NUM_THREADS": str(threads or cores())}
         self.process = subprocess.Popen(
@@ -31,7 +31,7 @@ class Worker:
             stderr=subprocess.DEVNULL, encoding="utf-8",
         )  # fmt: skip
         try:
-            self.memory = self.ask("load", folder=str(folder), threads=threads)
+            self.memory = self.ask("load", folder=str(folder), threads=threads, plain=plain)
         except BaseException:
             self.close()
             raise
@@ -72,7 +72,7 @@ class Worker:
 class _Orders:
     """The process's side: one method per order."""
 
-    def load(self, folder: str, threads: int) -> dict[str, Any]:
+    def load(self, folder: str, threads: int, plain: bool) -> dict[str, Any]:
         """Load the model; idle is this process with every library imported and no weights. MiB over idle, threads, device."""
         from rrtf.quantize.engines import load
 
@@ -82,7 +82,7 @@ class _Orders:
         _reset_peak()
         self.free, self.idle = _device_free(), _resident()
         threads = threads or cores()
-        self.engine = load(Path(folder), threads=threads)
+        self.engine = load(Path(folder), threads=threads, plain=plain)
         found = {"loading_mb": self.memory(), "device": "cuda" if self.free else "cpu", "threads": threads}
         found |= {"kernel": self.engine.kernel}
         gc.collect()
@@ -112,9 +112,9 @@ class _Orders:
         """The likeliest continuations."""
         return self.engine.generate(prompts, new_tokens=new_tokens, forced=False)
 
-    def score(self, rows: list[list[int]]) -> list[list[float]]:
-        """Log-probabilities, from each row's second token on."""
-        return self.engine.score(rows)
+    def score(self, prompt: list[int], answer: list[int]) -> list[float]:
+        """Log-probabilities of the answer's tokens."""
+        return self.engine.score(prompt, answer)
 
 
 def _import_libraries(folder: Path) -> None:
