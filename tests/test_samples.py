@@ -1,5 +1,8 @@
 import gzip
 import json
+import subprocess
+import sys
+import time
 from dataclasses import replace
 
 import pytest
@@ -7,7 +10,7 @@ from report_samples import judged, problems
 
 from rrtf.errors import DataError, MissingDataError, UserError
 from rrtf.evaluate import main
-from rrtf.evaluation.samples import read_samples
+from rrtf.evaluation.samples import read_answers, read_samples
 from rrtf.evaluation.sensitivity import batch_sensitivity
 from rrtf.judge.command import main as judge_command
 from rrtf.judge.engine import Job, judge
@@ -395,3 +398,38 @@ def test_batch_sensitivity_counts_texts_and_verdicts():
         batch_sensitivity(first, second[1:], batch_sizes=(1, 32))
     with pytest.raises(UserError, match="one answer a problem"):
         batch_sensitivity(judged(tasks, "student", 0.5, n=2), second, batch_sizes=(1, 32))
+
+
+def test_rows_are_read_as_they_are_asked_for(tmp_path):
+    path = tmp_path / "samples.jsonl"
+    path.write_text(
+        '{"task_id": "t/1", "program": "a"}\n{"task_id": "t/2", "program": "b"}\n{"task_id": "t/1", "program": "c"}\n{'
+    )
+    tasks = [replace(task, task_id=f"t/{n}") for n, task in enumerate(problems(2), start=1)]
+    answers = read_answers(path, tasks)
+    assert [next(answers).program for _ in range(3)] == ["a", "b", "c"]
+    with pytest.raises(DataError, match="samples.jsonl:4"):
+        next(answers)
+
+
+def test_a_killed_judge_command_continues(tmp_path):
+    tasks, samples, results = (tmp_path / name for name in ("tasks.jsonl", "samples.jsonl", "out.jsonl"))
+    test = "def check(candidate):\n    assert candidate(1) == 1\n"
+    written(tasks, [{"task_id": "t/1", "prompt": "", "entry_point": "f", "test": test}])
+    rows = [{"task_id": "t/1", "program": f"f = lambda x: x + {n}"} for n in range(4)]
+    written(samples, [*rows, {"task_id": "t/1", "program": "while True: pass"}])
+    start = [sys.executable, "-c", "from rrtf.judge.command import main; main()"]
+    command = [*start, tasks, samples, "--out", results, "--workers", "2", "--time-limit", "600"]
+    found = tmp_path / "out.jsonl.verdicts"
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as judging:
+        while not found.exists() or found.read_bytes().count(b"\n") < 4:
+            time.sleep(0.05)
+            assert judging.poll() is None
+        judging.kill()
+    before = [json.loads(line)["row"]["wall_seconds"] for line in found.read_text().splitlines()]
+    written(samples, rows)
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    after = [json.loads(line) for line in results.read_text().splitlines()]
+    assert sorted(row["wall_seconds"] for row in after) == sorted(before)  # the very verdicts, none given anew
+    assert [row["passed"] for row in after] == [True, False, False, False]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.jsonl", "samples.jsonl", "tasks.jsonl"]

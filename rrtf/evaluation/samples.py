@@ -8,6 +8,7 @@ program a file) and results; and bigcode-evaluation-harness's generations.json, 
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -129,20 +130,23 @@ def _folder(path: Path, problems: Sequence[Problem]) -> Iterator[Sample]:
 
 
 def _samples(path: Path, problems: Sequence[Problem]) -> Iterator[Sample]:
-    entries = list(read_entries(path))
-    if entries and all(isinstance(row, list) for _, row in entries):
-        yield from _generations(path, [row for _, row in entries], problems)
+    """Rows as they are read, where each stands for itself: a file may be larger than memory."""
+    entries = read_entries(path)
+    head = list(islice(entries, 2))
+    entries = chain(head, entries)
+    first: Any = head[0][1] if head else None
+    if isinstance(first, list) or (isinstance(first, dict) and "doc" in first):
+        held = list(entries)
+        if all(isinstance(row, list) for _, row in held):
+            yield from _generations(path, [row for _, row in held], problems)
+            return
+        _one_filter(path, held)
+        entries = iter(held)
+    if len(head) == 1 and _by_task(first):
+        yield from (Sample(1, task, _string(path, 1, text), PROGRAM) for task, texts in first.items() for text in _flat(texts))
         return
-    if len(entries) == 1 and _by_task(entries[0][1]):
-        yield from (
-            Sample(1, task, _string(path, 1, text), PROGRAM) for task, held in entries[0][1].items() for text in _flat(held)
-        )
-        return
-    if len(entries) == 1 and isinstance(entries[0][1], dict) and isinstance(held := entries[0][1].get("eval"), dict):
-        entries = [(1, row) for row in _flat(list(held.values()))]  # EvalPlus's results hold its samples
-    filters = {row.get("filter") for _, row in entries if isinstance(row, dict) and "doc" in row}
-    if len(filters) > 1:
-        raise DataError(path, 1, f"holds each answer once a filter, {sorted(map(str, filters))}: keep the lines of one")
+    if len(head) == 1 and isinstance(first, dict) and isinstance(results := first.get("eval"), dict):
+        entries = ((1, row) for row in _flat(list(results.values())))  # EvalPlus's results hold its samples
     for line, row in entries:
         if not isinstance(row, dict):
             raise DataError(path, line, f"expected an object, found {type(row).__name__}")
@@ -152,6 +156,13 @@ def _samples(path: Path, problems: Sequence[Problem]) -> Iterator[Sample]:
             yield _own(path, line, row)
         else:
             yield from _plain_row(path, line, row)
+
+
+def _one_filter(path: Path, entries: list[tuple[int, Any]]) -> None:
+    """lm-evaluation-harness logs an answer once for every filter of a task."""
+    filters = {row.get("filter") for _, row in entries if isinstance(row, dict) and "doc" in row}
+    if len(filters) > 1:
+        raise DataError(path, 1, f"holds each answer once a filter, {sorted(map(str, filters))}: keep the lines of one")
 
 
 def _generations(path: Path, rows: list[list[Any]], problems: Sequence[Problem]) -> Iterator[Sample]:

@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"the judge failed: {error}", file=sys.stderr)
         sys.exit(3)
     except KeyboardInterrupt:
-        print("interrupted; a command with --cache FILE goes on where it stopped, one without begins anew", file=sys.stderr)
+        print("interrupted; the same command continues where it stopped", file=sys.stderr)
         sys.exit(130)
 
 
@@ -54,7 +54,9 @@ def _options(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=0, help="worker processes (default: one per CPU)")
     parser.add_argument("-k", default="1,10,100", help="values of k for pass@k (default %(default)s)")
     parser.add_argument("--isolation", default="auto", choices=[tier.value for tier in Isolation])
-    parser.add_argument("--cache", type=Path, help="verdict file shared by runs (default: none)")
+    parser.add_argument(
+        "--cache", type=Path, help="verdict file shared by runs (default: one of this run, beside its results until it ends)"
+    )
     return parser.parse_args(words)
 
 
@@ -77,15 +79,18 @@ def _judge_file(options: argparse.Namespace) -> None:
     out = options.out or options.samples.with_name(options.samples.name.split(".jsonl")[0] + "_results.jsonl")
     problems = _problems(options.problems)
     outcomes: dict[str, list[Outcome]] = {}
-    partial = out.with_name(out.name + ".partial")
+    partial, own = (out.with_name(out.name + end) for end in (".partial", ".verdicts"))
     try:
         with partial.open("w", encoding="ascii") as file:
-            for answer, verdict in _verdicts(problems, options, settings):
+            for answer, verdict in _verdicts(problems, options.samples, settings, cache=options.cache or own):
                 _write(file, answer, verdict)
                 outcomes.setdefault(verdict.task_id, []).append(verdict.outcome)
         partial.replace(out)
+        own.unlink(missing_ok=True)
     finally:
         partial.unlink(missing_ok=True)
+        if own.exists() and not own.stat().st_size:  # a mistake in the samples ended it before the first verdict
+            own.unlink()
     _summarize(outcomes, ks, problems, out)
 
 
@@ -96,18 +101,18 @@ def _problems(path: Path) -> dict[str, Problem]:
 
 
 def _verdicts(
-    problems: Mapping[str, Problem], options: argparse.Namespace, settings: Judge
+    problems: Mapping[str, Problem], samples: Path, settings: Judge, *, cache: Path
 ) -> Iterator[tuple["Answer", Verdict]]:
     from rrtf.evaluation.samples import read_answers
 
     waiting: deque[Answer] = deque()
 
     def jobs() -> Iterator[Job]:
-        for answer in read_answers(options.samples, list(problems.values())):
+        for answer in read_answers(samples, list(problems.values())):
             waiting.append(answer)
             yield Job(answer.problem, answer.program)
 
-    for verdict in judge(jobs(), settings, cache=options.cache, progress=_progress if sys.stderr.isatty() else None):
+    for verdict in judge(jobs(), settings, cache=cache, progress=_progress if sys.stderr.isatty() else None):
         yield waiting.popleft(), verdict
 
 
