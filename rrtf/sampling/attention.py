@@ -34,11 +34,12 @@ def decoding_attention(
     assert attention_mask is not None  # the cache makes one for every step
     rows, heads, _, width = query.shape
     stacked = (query * options["scaling"]).view(rows, key.shape[1], -1, width)
-    own = torch.matmul(key, stacked.transpose(2, 3)).transpose(2, 3)
-    scores = torch.cat([prompts.scores(stacked), own], -1).float() + attention_mask
-    weight = scores.softmax(-1).to(value.dtype)
     shared = prompts.keys.shape[2]
-    mixed = torch.matmul(weight[..., shared:], value) + prompts.mix(weight[..., :shared])
+    scores = torch.empty(*stacked.shape[:3], attention_mask.shape[3], dtype=torch.float32, device=query.device)
+    scores[..., :shared] = prompts.scores(stacked)
+    scores[..., shared:] = stacked @ key.transpose(2, 3)
+    weight = scores.add_(attention_mask).softmax(-1)
+    mixed = weight[..., shared:].to(value.dtype) @ value + prompts.mix(weight[..., :shared].to(value.dtype))
     return mixed.view(rows, 1, heads, width), None
 
 

@@ -17,30 +17,33 @@ STEP = 32
 
 
 class Prompts(NamedTuple):
-    """One layer's prompts, and who asks them: every prompt has as many places as the one with most answers has answers."""
+    """One layer's prompts, and who asks them: every prompt has as many places as the one with most answers has answers.
+
+    Rows and places are told apart by key head too, so that going from one order to the other is one copy of whole lines.
+    """
 
     keys: Float[Tensor, "prompts kv_heads positions width"]
     values: Float[Tensor, "prompts kv_heads positions width"]
-    row_of_place: Int[Tensor, " places"]
-    place_of_row: Int[Tensor, " rows"]
+    row_of_place: Int[Tensor, " prompts*kv_heads*asked"]
+    place_of_row: Int[Tensor, " rows*kv_heads"]
 
     def scores(self, query: Float[Tensor, "rows kv_heads group width"]) -> Float[Tensor, "rows kv_heads group positions"]:
         """q k^T of each row with its own prompt; a prompt's keys are read once for all its rows."""
-        product = self.keys @ self._by_prompt(query).transpose(2, 3)
-        return self._by_row(product.transpose(2, 3), query.shape[2])
+        return self._by_row(self._by_prompt(query) @ self.keys.transpose(2, 3), query.shape[2])
 
     def mix(self, weight: Float[Tensor, "rows kv_heads group positions"]) -> Float[Tensor, "rows kv_heads group width"]:
         """The weighted sum of its own prompt's values, for each row."""
         return self._by_row(self._by_prompt(weight) @ self.values, weight.shape[2])
 
     def _by_prompt(self, rows: Float[Tensor, "rows kv_heads group any"]) -> Float[Tensor, "prompts kv_heads asked any"]:
-        placed = rows[self.row_of_place].unflatten(0, (len(self.keys), -1))
-        return placed.transpose(1, 2).flatten(2, 3)
+        prompts, heads = self.keys.shape[:2]
+        return rows.flatten(2).flatten(0, 1).index_select(0, self.row_of_place).view(prompts, heads, -1, rows.shape[3])
 
     def _by_row(
         self, asked: Float[Tensor, "prompts kv_heads asked any"], group: int
     ) -> Float[Tensor, "rows kv_heads group any"]:
-        return asked.unflatten(2, (-1, group)).transpose(1, 2).flatten(0, 1)[self.place_of_row]
+        lines = asked.view(-1, group * asked.shape[3]).index_select(0, self.place_of_row)
+        return lines.view(-1, asked.shape[1], group, asked.shape[3])
 
 
 class SlotLayer(CacheLayerMixin):
@@ -67,9 +70,8 @@ class SlotLayer(CacheLayerMixin):
         """Write one new position for every answer; give back the answers' own, with the prompts hung on the keys."""
         assert self.keys is not None and self.values is not None
         slots = self.slots
-        place = slots.lengths[: slots.rows]
-        self.keys[slots.index, :, place] = key_states[:, :, 0]
-        self.values[slots.index, :, place] = value_states[:, :, 0]
+        for kept, states in ((self.keys, key_states), (self.values, value_states)):
+            kept.view(-1, kept.shape[3]).index_copy_(0, slots.line_of_row, states.reshape(-1, kept.shape[3]))
         keys: Any = self.keys[: slots.rows]
         count = len(slots.prompt_lengths)
         keys.prompts = Prompts(self.prompt_keys[:count], self.prompt_values[:count], slots.row_of_place, slots.place_of_row)
@@ -147,6 +149,7 @@ class SlotCache(Cache):
         """Positions and attention mask for one new token a row; call `stepped` after the forward pass."""
         self._reserve(self.longest + 1)
         own = self.lengths[: self.rows, None]
+        self.line_of_row = (self.line_of_head * self.positions + own).flatten()
         hidden = torch.arange(self.positions, device=own.device) > own
         hidden = torch.cat([self.hidden_prompt, hidden], 1)
         dtype = self.layers[0].dtype
@@ -178,15 +181,18 @@ class SlotCache(Cache):
             self._release_prompt(prompt)
         device = self.lengths.device
         self.longest = int(self.lengths[: self.rows].max()) if self.rows else 0
-        self.index = torch.arange(self.rows, device=device)
         rows_of: list[list[int]] = [[] for _ in self.prompt_lengths]
         for row, prompt in enumerate(self.owner):
             rows_of[prompt].append(row)
         most = max(map(len, rows_of), default=0)
         row_of_place = [rows + rows[:1] * (most - len(rows)) for rows in rows_of]  # places nobody has repeat the first row
-        self.row_of_place = torch.tensor(row_of_place, dtype=torch.long, device=device).flatten()
-        place_of_row = [self.owner[row] * most + rows_of[self.owner[row]].index(row) for row in range(self.rows)]
-        self.place_of_row = torch.tensor(place_of_row, dtype=torch.long, device=device)
+        place_of_row = [(prompt, rows_of[prompt].index(row)) for row, prompt in enumerate(self.owner)]
+        heads = torch.arange(self.layers[0].keys.shape[1] if self.rows else 0, device=device)
+        asked = torch.tensor(row_of_place, dtype=torch.long, device=device).view(len(rows_of), 1, most)
+        self.row_of_place = (asked * len(heads) + heads[:, None]).flatten()
+        prompt, place = torch.tensor(place_of_row, dtype=torch.long, device=device).view(self.rows, 2, 1).unbind(1)
+        self.place_of_row = ((prompt * len(heads) + heads) * most + place).flatten()
+        self.line_of_head = torch.arange(self.rows, device=device)[:, None] * len(heads) + heads
         lengths = [self.prompt_lengths[prompt] for prompt in self.owner]
         self.row_prompt_lengths = torch.tensor(lengths, dtype=torch.long, device=device)[:, None]
         self.hidden_prompt = torch.arange(self.prompt_positions, device=device) >= self.row_prompt_lengths
