@@ -221,7 +221,7 @@ class Runtime:
             reply["value"] = Knot(outbox.pack).pack([result, arguments, keywords])
             reply["a"] = reply["k"] = None
         elif "same" not in reply:
-            known = self._handles.kept.place(result)
+            known = self._handles.kept.place(result) if type(result) in wire.SHARED else None
             reply["value"] = outbox.pack(result) if known is None else {"known": known}
         if request["mutable"] and "a" not in reply:
             packed = outbox.pack(arguments), {name: outbox.pack(value) for name, value in keywords.items()}
@@ -237,13 +237,13 @@ class Runtime:
     def _kept(self, arguments: list[Any], keywords: dict[str, Any]) -> dict[str, Any]:
         """The lists and the like among what it was given that something of the program still refers to."""
         kept = []
-        for given, places in ((arguments, range(len(arguments))), (keywords, keywords)):
-            for place in places:
-                small = type(given[place]) in wire.SHARED and len(given[place]) <= KEPT  # type: ignore[index]
-                if small and sys.getrefcount(given[place]) > UNSHARED:  # type: ignore[index]
-                    number = self._handles.place(given[place])  # type: ignore[index]
-                    self._handles.kept.saw(number, "", given[place])  # type: ignore[index]
-                    kept.append([place, number])
+        places: list[tuple[Any, Any]] = [(arguments, place) for place in range(len(arguments))]
+        for given, place in [*places, *((keywords, name) for name in keywords)]:
+            small = type(given[place]) in wire.SHARED and len(given[place]) <= KEPT
+            if small and sys.getrefcount(given[place]) > UNSHARED:
+                number = self._handles.place(given[place])
+                self._handles.kept.saw(number, "", given[place])
+                kept.append([place, number])
         return {"kept": kept} if kept else {}
 
     def _raised(self, error: BaseException) -> dict[str, Any]:

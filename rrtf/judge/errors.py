@@ -61,7 +61,7 @@ class Errors:
             if name in around:
                 setattr(error, name, around[name] and self.of(around[name]))
         if notes := around.get("notes"):
-            error.__notes__ = [str(note) for note in notes]
+            error.__notes__ = [str(note) for note in notes]  # type: ignore[attr-defined] # since Python 3.11
         return error
 
     def lend(self, error: BaseException) -> list[Any]:
@@ -158,8 +158,8 @@ def described(error: BaseException, depth: int = 3) -> list[Any]:
         if isinstance(notes := vars(error).get("__notes__"), list):
             around["notes"] = [str(note)[:500] for note in notes[:MAX_NAMES]]
         if isinstance(error, GROUPS):
-            around["inner"] = [[*described(one, depth - 1), None] for one in error.exceptions[:MAX_NAMES]]  # type: ignore[attr-defined]
-    text = str(error.message)[:500] if isinstance(error, GROUPS) else text_of(error)  # type: ignore[attr-defined]
+            around["inner"] = [[*described(one, depth - 1), None] for one in error.exceptions[:MAX_NAMES]]
+    text = str(error.message)[:500] if isinstance(error, GROUPS) else text_of(error)
     return [tree(type(error)), text, line_of(error), number, packed_arguments(error), around]
 
 

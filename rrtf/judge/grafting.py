@@ -105,6 +105,8 @@ class Kept(Views):
 
     def place(self, value: Any) -> int | None:
         """The number of one that is passed again."""
+        if not self._seen:
+            return None
         return next((place for (place, _), (held, _) in list(self._seen.items()) if held is value), None)
 
     def __getitem__(self, place: int) -> Any:
