@@ -1,8 +1,11 @@
 """Every published format reads as it is; whatever is wrong with a row is said with file and line."""
 
+import base64
 import contextlib
 import gzip
 import json
+import pickle
+import zlib
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -10,6 +13,8 @@ from typing import Any
 import pytest
 
 from rrtf.errors import DataError, MissingDataError
+from rrtf.judge.engine import Job, judge
+from rrtf.judge.settings import Judge
 from rrtf.problems.format_evalplus import checker
 from rrtf.problems.formats import detect, read_problems
 from rrtf.problems.settings import Format
@@ -99,6 +104,33 @@ CODEREVAL = {
     "ground_truth": "def double(n):\n    return 2 * n\n",
     "validate_source": 'def double(n):\n    return 2 * n\n\nif __name__ == "__main__":\n    assert double(2) == 4\n',
 }
+CASE = {"input": "1\n", "output": "2\n", "testtype": "stdin"}
+HIDDEN = base64.b64encode(zlib.compress(pickle.dumps(json.dumps([{**CASE, "input": "2\n", "output": "4\n"}])))).decode()
+LIVECODEBENCH = {
+    "question_id": "abc_a",
+    "question_title": "Double",
+    "question_content": "Double the number.",
+    "starter_code": "",
+    "difficulty": "easy",
+    "public_test_cases": json.dumps([CASE]),
+    "private_test_cases": HIDDEN,
+    "metadata": "{}",
+}
+LIVECODEBENCH_CALL = LIVECODEBENCH | {
+    "starter_code": "class Solution:\n    def join(self, words: List[str], n: int) -> str:\n        ",
+    "public_test_cases": json.dumps([{"input": '["a", "b"]\n2', "output": '"abab"', "testtype": "functional"}]),
+    "private_test_cases": json.dumps([{"input": "[]\n1", "output": '""', "testtype": "functional"}]),
+    "metadata": '{"func_name": "join"}',
+}
+CODECONTESTS = {
+    "name": "1_A. Double",
+    "description": "Double the number.",
+    "difficulty": 7,
+    "public_tests": {"input": ["1\n"], "output": ["2\n"]},
+    "private_tests": {"input": ["2\n"], "output": ["4\n"]},
+    "generated_tests": {"input": [], "output": []},
+    "solutions": {"language": [2, 3], "solution": ["int main() {}", "print(2 * int(input()))"]},
+}
 ROWS: dict[Format, dict[str, Any]] = {
     Format.humaneval: HUMANEVAL,
     Format.mbpp: MBPP,
@@ -107,6 +139,8 @@ ROWS: dict[Format, dict[str, Any]] = {
     Format.multipl_e: MULTIPL_E,
     Format.leetcode: LEETCODE,
     Format.apps: APPS,
+    Format.livecodebench: LIVECODEBENCH,
+    Format.codecontests: CODECONTESTS,
     Format.pytest: PYTEST,
     Format.codereval: CODEREVAL,
 }
@@ -301,6 +335,25 @@ def test_apps_pairs_and_calls(tmp_path: Path) -> None:
     namespace["check"](lambda n: 2 * n)
     with pytest.raises(AssertionError):
         namespace["check"](lambda n: n)
+
+
+def test_contest_rows_have_their_public_and_hidden_tests(tmp_path: Path) -> None:
+    pairs = [("1\n", "2\n"), ("2\n", "4\n")]
+    for row, name in ((LIVECODEBENCH, "abc_a"), (CODECONTESTS, "1_A. Double")):
+        problem = one(tmp_path, row)
+        assert (problem.task_id, [(pair.input, pair.output) for pair in problem.tests.pairs]) == (name, pairs)
+    assert one(tmp_path, CODECONTESTS).reference == "print(2 * int(input()))"
+    called = one(tmp_path, LIVECODEBENCH_CALL)
+    assert called.entry_point == "Solution().join"
+    program = "class Solution:\n    def join(self, words, n):\n        return ''.join(words) * n\n"
+    jobs = [Job(called, program), Job(called, program.replace("* n", ""))]
+    assert [verdict.passed for verdict in judge(jobs, Judge(workers=1, early_exit=False))] == [2, 1]
+
+
+def test_a_pickle_in_a_row_makes_no_objects(tmp_path: Path) -> None:
+    packed = base64.b64encode(zlib.compress(pickle.dumps(Path("x")))).decode()
+    with pytest.raises(DataError, match="a pickle of pathlib"):
+        one(tmp_path, LIVECODEBENCH | {"private_test_cases": packed})
 
 
 def test_pytest_style_finds_the_entry_point(tmp_path: Path) -> None:

@@ -40,8 +40,10 @@ def described(value: Any, pack: Callable[[Any], Any]) -> Any:
     arguments = [pack(argument) for argument in typing.get_args(value)]
     if origin in (typing.Union, types.UnionType):
         return {"ty": ["any", isinstance(value, types.UnionType), arguments]}
-    of = {"ty": ["name", "typing", name]} if name else pack(origin)
-    return {"ty": ["of", of, arguments]}
+    if name:
+        return {"ty": ["of", {"ty": ["name", "typing", name]}, arguments]}
+    of = pack(origin)  # one that the program made stays there, and so does what is made of it
+    return {"ty": ["of", of, arguments]} if {"ty", "bi"} & set(of) else None
 
 
 def _named(module: str, name: str) -> Any:
@@ -62,7 +64,7 @@ def made(content: list[Any], unpack: Callable[[Any], Any]) -> Any:
         raise Violation("a type that is text")
     if bar:
         return _either(arguments)
-    if not isinstance(origin, type) and type(origin).__module__ != "typing":
+    if not issubclass(type(origin), type) and type(origin).__module__ != "typing":  # a proxy only says that it is a class
         raise Violation("a generic type of no known kind")
     return origin[arguments if len(arguments) != 1 else arguments[0]]
 

@@ -16,7 +16,6 @@ from rrtf.judge import operations, script, wire
 from rrtf.judge.confine import open_streams
 from rrtf.judge.errors import described, line_of, text_of
 from rrtf.judge.exchange import Classes
-from rrtf.judge.grafting import graft
 from rrtf.judge.handles import Handles
 from rrtf.judge.knots import Knot, overlap
 from rrtf.judge.lanes import Lanes
@@ -24,6 +23,8 @@ from rrtf.judge.surroundings import LENT, lent
 from rrtf.judge.wire import LACKING, WHOLE, TooLarge
 
 NESTING = 20  # frames of this package between a call of the program and one that it caused
+
+UNSHARED = 2  # references to an argument that the program did not keep: of the arguments themselves, and of the one who asks
 
 KEPT = 100  # items of a list that tests may change, or get a second time
 
@@ -175,8 +176,11 @@ class Runtime:
     def _answer(self, request: dict[str, Any]) -> dict[str, Any]:
         if LENT.isdisjoint(request):
             return self._done(request)
-        with lent(request, lambda packed: self._handles.inbox().unpack(packed)) as added:
-            reply = self._done(request)
+        try:
+            with lent(request, lambda packed: self._handles.inbox().unpack(packed)) as added:
+                reply = self._done(request)
+        except TooLarge as error:
+            return self._raised(error)
         return reply | added
 
     def _done(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -184,8 +188,7 @@ class Runtime:
         try:
             inbox = self._handles.inbox()
             for place, name, value in request.get("put", ()):  # the tests changed what they had read of an object
-                held = self._handles[place]
-                graft(getattr(held, name) if name else held, inbox.unpack(value))
+                self._handles.take(place, name, inbox.unpack(value))
             inbox.load_table(request["o"])
             given = list(inbox.objects)
             arguments = inbox.unpack(request["a"])
@@ -199,7 +202,9 @@ class Runtime:
                 request, arguments, keywords, given = begun
             elif request["mutable"] and hasattr(type(result), "__await__"):
                 self._handles.begun[id(result)] = (request, arguments, keywords, given)
-            return self._reply(request, result, arguments, keywords, given) | failed
+            reply = self._reply(request, result, arguments, keywords, given) | failed
+            result = None
+            return reply | self._kept(arguments, keywords) if request.get("shared") else reply
         except BaseException as error:  # noqa: B036 - what it returned or changed may raise, too
             return failed or self._raised(error)
 
@@ -216,7 +221,8 @@ class Runtime:
             reply["value"] = Knot(outbox.pack).pack([result, arguments, keywords])
             reply["a"] = reply["k"] = None
         elif "same" not in reply:
-            reply["value"] = outbox.pack(result)
+            known = self._handles.kept.place(result) if type(result) in wire.SHARED else None
+            reply["value"] = outbox.pack(result) if known is None else {"known": known}
         if request["mutable"] and "a" not in reply:
             packed = outbox.pack(arguments), {name: outbox.pack(value) for name, value in keywords.items()}
             if packed != (request["a"], request["k"]):
@@ -224,9 +230,21 @@ class Runtime:
         reply["o"] = outbox.table()
         if request.get("held") and "same" not in reply and type(result) in wire.SHARED and len(result) <= KEPT:
             reply["held"] = self._handles.place(result)
-        if put := self._handles.views.changed():
+        if put := self._handles.changed():
             reply["put"] = put
         return reply
+
+    def _kept(self, arguments: list[Any], keywords: dict[str, Any]) -> dict[str, Any]:
+        """The lists and the like among what it was given that something of the program still refers to."""
+        kept = []
+        places: list[tuple[Any, Any]] = [(arguments, place) for place in range(len(arguments))]
+        for given, place in [*places, *((keywords, name) for name in keywords)]:
+            small = type(given[place]) in wire.SHARED and len(given[place]) <= KEPT
+            if small and sys.getrefcount(given[place]) > UNSHARED:
+                number = self._handles.place(given[place])
+                self._handles.kept.saw(number, "", given[place])
+                kept.append([place, number])
+        return {"kept": kept} if kept else {}
 
     def _raised(self, error: BaseException) -> dict[str, Any]:
         """What the tester may know of an exception: names along its class tree, text, line, number, arguments, attributes."""

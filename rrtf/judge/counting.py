@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any
 
-from rrtf.judge.trusted import Halt
+from rrtf.judge.trusted import Halt, Raisers
 
 JUDGE = "__rrtf_judge__"
 # a call of the program may keep the tests waiting, until its own limits end it (30 seconds and 30 times its CPU limit)
@@ -181,6 +181,8 @@ class _Rewriter(ast.NodeTransformer):
             return _unit(node)
         return self._block(node) if node.handlers else self.generic_visit(node)
 
+    visit_TryStar = visit_Try
+
     def visit_With(self, node: ast.With) -> ast.AST:
         if self._inside and any(_expects(_called(item.context_expr).lower()) for item in node.items):
             return _unit(node)
@@ -231,7 +233,7 @@ def _guard(node: ast.stmt, names: list[str]) -> ast.stmt:
 
 def rewrite(tree: ast.Module) -> ast.Module:
     """The same test code, counted. `JUDGE` must be a Tally among its globals when it runs."""
-    return ast.fix_missing_locations(_Rewriter().visit(tree))
+    return ast.fix_missing_locations(Raisers().visit(_Rewriter().visit(tree)))
 
 
 def free_names(tree: ast.AST) -> set[str]:

@@ -17,6 +17,7 @@ _CONTROL = frozenset(
     {"StopIteration", "StopAsyncIteration", "GeneratorExit", "SystemExit", "KeyboardInterrupt", "BaseException"}
 )
 MAX_NAMES = 20  # along the tree of one class
+GROUPS: Any = getattr(builtins, "BaseExceptionGroup", ())  # since Python 3.11
 # modules of the standard library whose exceptions mean nothing to what runs tests, unlike those of unittest or bdb
 _MODULES = frozenset(
     {
@@ -44,17 +45,23 @@ class Errors:
 
     def of(self, raised: list[Any]) -> BaseException:
         """The exception to raise for the one that the program's runtime described."""
-        names, text, _, number, arguments, handle = raised
+        names, text, _, number, arguments, around, handle = raised
         names, text = [str(name) for name in names] or ["Exception"], str(text)
         self.starved |= "MemoryError" in names
         self.full |= number in (27, 28, 122)  # EFBIG, ENOSPC, EDQUOT
         kind = self.kind(names)
         if kind.__name__ != bare(names[0]):
             return RuntimeError(f"{bare(names[0])}: {text}")
-        error = _made(kind, arguments, text)
+        inner = [self.of(one) for one in around.get("inner", ())]
+        error = kind(text, inner) if inner and issubclass(kind, GROUPS) else _made(kind, arguments, text)
         if isinstance(error, _Lent):
-            error._rrtf_text = text
+            error._rrtf_text = GROUPS.__str__(error) if inner else text
             error._rrtf_thing = None if handle is None else self._remote.accept("h", [handle, names[0], "object", []])
+        for name in ("__context__", "__cause__"):  # the second also hides the first
+            if name in around:
+                setattr(error, name, around[name] and self.of(around[name]))
+        if notes := around.get("notes"):
+            error.__notes__ = [str(note) for note in notes]  # type: ignore[attr-defined] # since Python 3.11
         return error
 
     def lend(self, error: BaseException) -> list[Any]:
@@ -137,10 +144,23 @@ def _made(kind: type[BaseException], packed: Any, text: str) -> BaseException:
         return RuntimeError(f"{kind.__name__}: {text}")
 
 
-def described(error: BaseException) -> list[Any]:
-    """What the other side may know of an exception: names along its class's tree, text, line, number, arguments."""
+def described(error: BaseException, depth: int = 3) -> list[Any]:
+    """What the other side may know of an exception: names along its class's tree, text, line, number, arguments, and around it
+    the exceptions that it came from or holds, and its notes."""
     number = error.errno if isinstance(error, OSError) and isinstance(error.errno, int) else 0
-    return [tree(type(error)), text_of(error), line_of(error), number, packed_arguments(error)]
+    around: dict[str, Any] = {}
+    if depth:
+        for name in ("__context__", "__cause__"):
+            if isinstance(other := getattr(error, name), BaseException):
+                around[name] = [*described(other, depth - 1), None]
+        if error.__suppress_context__ and error.__cause__ is None:
+            around["__cause__"] = None
+        if isinstance(notes := vars(error).get("__notes__"), list):
+            around["notes"] = [str(note)[:500] for note in notes[:MAX_NAMES]]
+        if isinstance(error, GROUPS):
+            around["inner"] = [[*described(one, depth - 1), None] for one in error.exceptions[:MAX_NAMES]]
+    text = str(error.message)[:500] if isinstance(error, GROUPS) else text_of(error)
+    return [tree(type(error)), text, line_of(error), number, packed_arguments(error), around]
 
 
 def text_of(error: BaseException) -> str:

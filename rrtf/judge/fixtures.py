@@ -1,10 +1,14 @@
-"""pytest's fixtures as far as a file of tests brings them itself, and the built-in `request.param`, capsys and monkeypatch."""
+"""pytest's fixtures as far as a file of tests brings them itself, and the built-in `request.param`, capsys, monkeypatch,
+recwarn and tmp_path."""
 
 import contextlib
 import inspect
 import io
+import tempfile
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from itertools import product
+from pathlib import Path
 from types import FunctionType, SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -131,4 +135,24 @@ def _monkeypatch() -> Iterator[Any]:
         yield patch
 
 
+@contextlib.contextmanager
+def _tmp_path() -> Iterator[Path]:
+    yield Path(tempfile.mkdtemp())  # emptied with the whole scratch folder
+
+
+@contextlib.contextmanager
+def _tmp_path_factory() -> Iterator[Any]:
+    yield SimpleNamespace(mktemp=lambda name, **_: Path(tempfile.mkdtemp(prefix=str(name))))
+
+
+@contextlib.contextmanager
+def _recwarn() -> Iterator[Any]:
+    from pytest import WarningsRecorder
+
+    with WarningsRecorder(_ispytest=True) as recorder:
+        warnings.simplefilter("default")
+        yield recorder
+
+
 _BUILT_IN = {"capsys": _capsys, "capfd": _capsys, "monkeypatch": _monkeypatch}
+_BUILT_IN |= {"tmp_path": _tmp_path, "tmp_path_factory": _tmp_path_factory, "recwarn": _recwarn}

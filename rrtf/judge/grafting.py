@@ -98,3 +98,24 @@ class Views:
                     found.append([*place, packed])
                     self._seen[place] = (value, packed)
         return found
+
+
+class Kept(Views):
+    """Lists and the like that tests passed and the program keeps: each is one object on either side, by its number here."""
+
+    def place(self, value: Any) -> int | None:
+        """The number of one that is passed again."""
+        if not self._seen:
+            return None
+        return next((place for (place, _), (held, _) in list(self._seen.items()) if held is value), None)
+
+    def __getitem__(self, place: int) -> Any:
+        return self._seen[place, ""][0]
+
+    def take(self, place: int, theirs: Any) -> bool:
+        """Write in what the other side did to its own; False where it is not followed."""
+        if (place, "") not in self._seen:
+            return False
+        graft(self[place], theirs)
+        self.saw(place, "", self[place])
+        return True

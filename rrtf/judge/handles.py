@@ -15,7 +15,7 @@ from typing import Any
 from rrtf.judge import annotations, coroutines, wire
 from rrtf.judge.errors import described, grown, tree
 from rrtf.judge.exchange import Classes, Inbox, Outbox
-from rrtf.judge.grafting import Views, graft
+from rrtf.judge.grafting import Kept, Views, graft
 from rrtf.judge.stand_ins import make_carrier, make_class, make_object
 from rrtf.judge.wire import Unsendable
 
@@ -36,6 +36,7 @@ class Handles:
         self._stand_ins: dict[int, Any] = {}
         self.begun: dict[int, Any] = {}  # what coroutines were called with, by the id of each
         self.views = Views(lambda value: wire.pack(value, other=self._of_the_tests))
+        self.kept = Kept(lambda value: wire.pack(value, other=self._inside))
 
     def __getitem__(self, place: int) -> Any:
         return self._objects[place]
@@ -81,6 +82,21 @@ class Handles:
     def carrier(self, name: str) -> type:
         """A class that the program lacks: its objects are here, the tests make new ones."""
         return make_carrier(self._call_back, name)
+
+    def changed(self) -> list[list[Any]]:
+        """What the program did to lists and the like of the tests that it had read from objects, or keeps."""
+        return self.views.changed() + self.kept.changed()
+
+    def take(self, place: int, name: str, theirs: Any) -> None:
+        """What the tests did to a list or the like that they had read of an object, or passed."""
+        if not self.kept.take(place, theirs):
+            held = self._objects[place]
+            graft(getattr(held, name) if name else held, theirs)
+
+    def _inside(self, value: Any) -> Any:
+        if type(value) in self.classes.names:
+            raise Unsendable(type(value).__name__)
+        return self.outbox().other(value)
 
     def _of_the_tests(self, value: Any) -> Any:
         if id(value) in self._lent:
@@ -140,12 +156,14 @@ class Handles:
         outbox = self.outbox()
         packed = outbox.pack(list(arguments))
         named = {name: outbox.pack(value) for name, value in keywords.items()}
-        question = {"callback": place, "use": use, "a": packed, "k": named, "o": outbox.table(), "put": self.views.changed()}
+        question = {"callback": place, "use": use, "a": packed, "k": named, "o": outbox.table(), "put": self.changed()}
         reply = self._ask(question)
         if "raised" in reply:
             raise self._error(reply["raised"])
         inbox = self.inbox()
         inbox.load_table(reply["o"], outbox.objects)
+        for number, theirs in reply["put"]:
+            self.take(number, "", inbox.unpack(theirs))
         if "a" in reply:
             graft(list(arguments), inbox.unpack(reply["a"]))
         result = inbox.unpack(reply["value"])

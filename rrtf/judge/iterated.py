@@ -28,14 +28,17 @@ class Iterated:
 
     def __next__(self) -> Any:
         if not self._items and self._rrtf_thing is not None:
-            more = self._rrtf_thing._rrtf_do("next", CHUNK if self._whole else 1 + self._taken // (2 * CHUNK))
-            if type(more) is not list:
-                raise Violation("an iterator's items must be a list")
-            self._items.extend(more)
+            self._items.extend(self._ask(CHUNK if self._whole else 1 + self._taken // (2 * CHUNK)))
         if not self._items:
             raise StopIteration
         self._taken += 1
         return self._items.popleft()
+
+    def _ask(self, count: int) -> Any:
+        more = self._rrtf_thing._rrtf_do("next", count)
+        if type(more) is not list:
+            raise Violation("an iterator's items must be a list")
+        return more
 
     def __getattr__(self, name: str) -> Any:
         if self._rrtf_thing is None or name.startswith("_"):
@@ -80,3 +83,20 @@ class Generated(Iterated):
     """A generator of the candidate, which says so."""
 
     __class__ = GeneratorType  # type: ignore[assignment]
+
+    def _ask(self, count: int) -> Any:
+        return [self.send(None)] if count == 1 else super()._ask(count)
+
+    def send(self, value: Any) -> Any:
+        """As of any generator: what it returns is in the StopIteration."""
+        return self._driven("send", value)
+
+    def throw(self, *error: Any) -> Any:
+        """As of any generator."""
+        return self._driven("throw", *error)
+
+    def _driven(self, how: str, *arguments: Any) -> Any:
+        goes_on, value = self._rrtf_thing._rrtf_do("drive", how, *arguments)
+        if goes_on is not True:
+            raise StopIteration(value)
+        return value

@@ -17,14 +17,14 @@ from typing import Any
 from rrtf.judge import annotations, common, coroutines, operations, wire
 from rrtf.judge.errors import Errors
 from rrtf.judge.exchange import TEXTUAL, Classes, Inbox, Outbox
-from rrtf.judge.grafting import MUTABLE, graft
+from rrtf.judge.grafting import MUTABLE, Kept, graft
 from rrtf.judge.iterated import Iterated
 from rrtf.judge.things import Thing
 from rrtf.judge.trusted import TESTS, Unsupported
 
 DEPTH = 1000  # questions inside questions, as deep as Python itself goes
 _OWN = {"get", "set", "del", "next", "isinstance", "issubclass", "subclass", "call", "signature", "step"}
-_OWN |= {"aiter", "anext", "aenter", "aexit", "hints", "dir", "pickle", "unpickle"}
+_OWN |= {"drive", "super", "aiter", "anext", "aenter", "aexit", "hints", "dir", "pickle", "unpickle"}
 # what an object's class may define for the program to use; asked for by these names, without underscores
 OPERATORS = frozenset(operations.TABLE) - _OWN
 OPERATORS |= {"call", "next", "await", "aiter", "anext", "aenter", "aexit"}
@@ -43,6 +43,7 @@ class Lending:
         self._open: set[int] = set()  # objects and classes, which have attributes; functions have none
         self._tasks: dict[int, Any] = {}
         self._depth = 0
+        self.kept = Kept(lambda value: wire.pack(value, other=of_the_program))
         self.refused: Unsupported | None = None  # a thread of the tests may have raised it
 
     def __getitem__(self, place: int) -> Any:
@@ -133,7 +134,7 @@ class Lending:
             given = list(inbox.objects)
             result = self._use(message["callback"], message["use"], arguments, keywords)
             outbox = Outbox(self.classes, self.pack, dict(enumerate(given)))
-            reply = {"value": outbox.pack(result)}
+            reply = {"value": outbox.pack(result), "put": [[place, packed] for place, _, packed in self.kept.changed()]}
             if message["use"] == "call" and (packed := self._changed(outbox, arguments)) not in (None, message["a"]):
                 reply["a"] = packed
             return reply | {"o": outbox.table()}
@@ -158,9 +159,12 @@ class Lending:
             return None
 
     def change(self, changes: list[list[Any]], inbox: Inbox) -> None:
-        """What the program did to lists and the like that it had read from objects."""
+        """What the program did to lists and the like that it had read from objects, or keeps."""
         for place, name, value in changes:
-            graft(self._attribute(place, name), inbox.unpack(value))
+            if name:
+                graft(self._attribute(place, name), inbox.unpack(value))
+            else:
+                self.kept.take(place, inbox.unpack(value))
 
     def _use(self, place: Any, operation: str, arguments: list[Any], keywords: dict[str, Any]) -> Any:
         value: Any = self.classes.by_name[place] if isinstance(place, str) else self._held[place]
@@ -221,6 +225,13 @@ class Lending:
         if not isinstance(value, type) and kind.__module__ != TESTS and not _mocks(value) and name not in common.names(kind):
             raise AttributeError(name)
         return value
+
+
+def of_the_program(value: Any) -> Any:
+    """A `pack` hook for lists that are followed: objects of the program are worth it, others are not."""
+    if isinstance(value, Thing):
+        return {"h": value._rrtf_handle}
+    raise wire.Unsendable(type(value).__name__)
 
 
 def _standard(value: Any) -> bool:

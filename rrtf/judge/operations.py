@@ -20,6 +20,14 @@ def _reflected(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]
     return lambda target, other: function(other, target)
 
 
+def _driven(target: Any, how: str, *arguments: Any) -> tuple[bool, Any]:
+    """A generator's next value, or what it returned at its end."""
+    try:
+        return True, getattr(target, how)(*arguments)
+    except StopIteration as end:
+        return False, end.value
+
+
 def _pickled(target: Any, protocol: int) -> bytes:
     import pickle  # only where tests ask
 
@@ -37,6 +45,7 @@ TABLE: dict[str, Callable[..., Any]] = {
     "get": getattr,
     "set": setattr,
     "del": delattr,
+    "drive": _driven,
     "next": lambda target, count: list(islice(target, count)),
     "step": coroutines.step,
     "aiter": lambda target: target.__aiter__(),
@@ -52,6 +61,7 @@ TABLE: dict[str, Callable[..., Any]] = {
     "exit": lambda target, error=None: target.__exit__(error and type(error), error, None),
     "isinstance": isinstance,
     "issubclass": issubclass,
+    "super": super,
     "copy": copy.copy,
     "deepcopy": copy.deepcopy,
     "subclass": lambda name, bases, members: type(name, tuple(bases), members),

@@ -13,7 +13,7 @@ from rrtf.judge.exchange import Classes, Inbox, Outbox
 from rrtf.judge.grafting import FOLLOWED, MUTABLE, Views, graft, grafted
 from rrtf.judge.iterated import Generated, Iterated, Viewed
 from rrtf.judge.knots import Knot, repeated
-from rrtf.judge.lending import Lending
+from rrtf.judge.lending import Lending, of_the_program
 from rrtf.judge.run import Gone, Run
 from rrtf.judge.surroundings import Surroundings
 from rrtf.judge.things import Function as Function
@@ -29,10 +29,12 @@ class Remote:
     """One candidate as the tests see it: makes proxies and carries their calls.
 
     `operators` are those which the class under test defines, `text` is that of the tests, `keeps`: they may change what they
-    got, or ask whether they got it before.
+    got, or ask whether they got it before; `shares`: they may look at what they passed again, or change it.
     """
 
-    def __init__(self, classes: Classes, *, text: str, arrays: bool, operators: frozenset[str], keeps: bool = False) -> None:
+    def __init__(
+        self, classes: Classes, *, text: str, arrays: bool, operators: frozenset[str], keeps: bool = False, shares: bool = False
+    ) -> None:
         self.run: Run | None = None
         self.operators = operators
         self.kinds: dict[Any, Any] = {}
@@ -41,7 +43,10 @@ class Remote:
         self._arrays, self._keeps = arrays, keeps
         self._results: dict[Any, Any] = {}
         self.lending = Lending(self.errors, self.accept, classes, arrays=arrays)
-        self._views = Views(lambda value: wire.pack(value, other=_of_the_program))
+        self._views = Views(lambda value: wire.pack(value, other=of_the_program))
+        self._shares = shares
+        self.makes: set[int] = set()  # handles of the classes under test, where nothing says which operators these have
+        self.tested: set[int] = set()  # of the objects that the tests made of them
         self._things: dict[int, Any] = {}
         self._lock: Any = threading.RLock()  # tests may call from several threads, one after the other
         # what the program asks of the tests, each inside a call of the one before: by which thread, since when
@@ -109,19 +114,7 @@ class Remote:
             raise Gone("the program is not running")
         self._take_early(self._under_way)  # they come before the reply to anything asked now
         outbox = Outbox(self.lending.classes, self.lending.pack)
-        packed = [self._shared(value) or outbox.pack(value) for value in arguments]
-        if len(arguments) > 2 and repeated(arguments):  # `f(x, x)`
-            packed = Knot(outbox.pack).pack(list(arguments))
-        named = {name: outbox.pack(value) for name, value in keywords.items()}
-        # a handle changes where it lives; asking for it back would draw from an iterator a second time
-        given = (value for value in (*arguments, *keywords.values()) if not isinstance(value, (Thing, Iterated)))
-        mutable = any(type(value) not in _SCALARS for value in given)
-        request = {"op": operation, "a": packed, "k": named, "o": outbox.table(), "mutable": mutable}
-        if put := self._views.changed():
-            request["put"] = put
-        if self._keeps and operation in ("call", "get"):
-            request["held"] = True
-        request |= self._surroundings.changed(Outbox(self.lending.classes, self.lending.pack).pack)
+        request = self._request(operation, arguments, keywords, outbox)
         again = operation == "step" and bool(arguments[1])
         reply = self._turns.reply(self.run.ask, request, again=again) if self._turns else self.run.ask(request, again=again)
         self._show(reply)
@@ -135,9 +128,28 @@ class Remote:
             self._begun[result._rrtf_handle] = held
         if self._keeps and "held" in reply and "same" not in reply and reply.get("a", ()) is not None:
             return self._again(reply["held"], result)
+        if operation == "call" and isinstance(result, Thing) and arguments[0]._rrtf_handle in self.makes:
+            self.tested.add(result._rrtf_handle)
         if operation == "get" and isinstance(arguments[0], Thing):
             self._views.saw(arguments[0]._rrtf_handle, arguments[1], result)
         return result
+
+    def _request(self, operation: str, arguments: tuple[Any, ...], keywords: dict[str, Any], outbox: Outbox) -> dict[str, Any]:
+        packed = [self._shared(value) or outbox.pack(value) for value in arguments]
+        if len(arguments) > 2 and repeated(arguments):  # `f(x, x)`
+            packed = Knot(outbox.pack).pack(list(arguments))
+        named = {name: self._shared(value) or outbox.pack(value) for name, value in keywords.items()}
+        # a handle changes where it lives; asking for it back would draw from an iterator a second time
+        given = (value for value in (*arguments, *keywords.values()) if not isinstance(value, (Thing, Iterated)))
+        mutable = any(type(value) not in _SCALARS for value in given)
+        request = {"op": operation, "a": packed, "k": named, "o": outbox.table(), "mutable": mutable}
+        if put := self._views.changed() + self.lending.kept.changed():
+            request["put"] = put
+        if self._shares and mutable and operation != "step":
+            request["shared"] = True
+        if self._keeps and operation in ("call", "get"):
+            request["held"] = True
+        return request | self._surroundings.changed(Outbox(self.lending.classes, self.lending.pack).pack)
 
     def _again(self, place: Any, result: Any) -> Any:
         """A list or the like that the tests may change: the same one each time that the program returns the same one."""
@@ -150,7 +162,9 @@ class Remote:
         return result
 
     def _shared(self, value: Any) -> Any:
-        """What stands for a list or the like that a coroutine under way was given, too: both work on one."""
+        """What stands for a list or the like that a coroutine under way was given, too, or the program keeps: there is one."""
+        if isinstance(value, MUTABLE) and (kept := self.lending.kept.place(value)) is not None:
+            return {"h": kept}
         for handle, (arguments, *_) in self._begun.items() if isinstance(value, MUTABLE) else ():
             for place, other in enumerate(arguments):
                 if other is value:
@@ -161,7 +175,7 @@ class Remote:
         assert self.run is not None
         try:
             self._surroundings.show(reply, self.errors.kind)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OSError) as error:
             raise self.run.stop("violation", f"the program wrote to the result channel: {error}") from None
 
     def _received(self, reply: dict[str, Any], arguments: list[Any], keywords: dict[str, Any], objects: list[Any]) -> Any:
@@ -191,6 +205,8 @@ class Remote:
             graft(arguments, theirs, met)
             graft(keywords, named, met)
         self.lending.change(reply.get("put", ()), inbox)
+        for where, place in reply.get("kept", ()):
+            self.lending.kept.saw(int(place), "", keywords[where] if isinstance(where, str) else arguments[where])
         if "raised" in reply:
             return None
         if met and result is not None:
@@ -199,7 +215,7 @@ class Remote:
 
     def _error(self, described: list[Any]) -> BaseException:
         """An exception as a value, the same one each time."""
-        place = int(described[5])
+        place = int(described[6])
         if place not in self._things:
             self._things[place] = self.errors.of(described)
         return self._things[place]
@@ -232,8 +248,8 @@ class Remote:
                 kind = Generated if generator else Iterated
                 self._things[int(rest)] = kind([], Thing(self, int(rest), "iterator"))
             return self._things[int(rest)]
-        if tag == "own":
-            return self.lending[content]
+        if tag in ("own", "known"):
+            return self.lending[content] if tag == "own" else self.lending.kept[content]
         if tag in ("e", "er"):
             return self.errors.kind([str(name) for name in content]) if tag == "e" else self._error(content)
         return self._of_python(tag, content)
@@ -244,9 +260,3 @@ class Remote:
         if tag == "bi" and isinstance(getattr(builtins, str(content), None), type) and content not in wire.MAKERS:
             return getattr(builtins, content)
         raise Violation(f"the unknown tag {tag!r}")
-
-
-def _of_the_program(value: Any) -> Any:
-    if isinstance(value, Thing):
-        return {"h": value._rrtf_handle}
-    raise Unsendable(type(value).__name__)

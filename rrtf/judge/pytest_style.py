@@ -24,15 +24,40 @@ def run_pytest(namespace: dict[str, Any], tally: Tally) -> None:
         if isinstance(test, Thing):
             continue
         if isinstance(test, type) and (issubclass(test, unittest.TestCase) or name.startswith("Test")):
-            for method in _methods(test):
-                marks = [*_marks(namespace), *_marks(test), *_marks(getattr(test, method))]
-                _Test(getattr(test, method), Fixtures(namespace, test, shared), test, method).run(marks, tally)
+            _run_class(test, namespace, shared, tally)
         elif name.startswith("test_") and inspect.isfunction(test):
             _Test(test, Fixtures(namespace, None, shared)).run([*_marks(namespace), *_marks(test)], tally)
 
 
+def _run_class(kind: type, namespace: dict[str, Any], shared: dict[str, Any], tally: Tally) -> None:
+    """Every test method, between what the class does before its first and after its last; without the first, all fail."""
+    methods = _methods(kind)
+    failed = _failure(lambda: _call_if_there(kind, "setUpClass", "setup_class", given=kind))
+    for method in methods:
+        if failed is None:
+            marks = [*_marks(namespace), *_marks(kind), *_marks(getattr(kind, method))]
+            _Test(getattr(kind, method), Fixtures(namespace, kind, shared), kind, method).run(marks, tally)
+        elif not skips(failed):
+            tally.record(failed)
+    if failed is None and (failed := _failure(lambda: _call_if_there(kind, "tearDownClass", "teardown_class", given=kind))):
+        tally.record(failed)
+
+
+def _failure(hook: Callable[[], Any]) -> BaseException | None:
+    try:
+        hook()
+    except (Halt, BrokenTests):
+        raise
+    except BaseException as error:  # noqa: B036 - SystemExit of the program
+        return error
+    return None
+
+
 def _methods(kind: type) -> list[str]:
-    return [name for name in dir(kind) if name.startswith("test") and callable(getattr(kind, name))]
+    """In the order of unittest, by name, or of the text, as pytest does."""
+    text = [name for base in reversed(kind.__mro__) for name in vars(base)]
+    names = dir(kind) if issubclass(kind, unittest.TestCase) else dict.fromkeys(text)
+    return [name for name in names if name.startswith("test") and callable(getattr(kind, name))]
 
 
 def _marks(owner: Any) -> list[Any]:
@@ -62,7 +87,6 @@ class _Test(NamedTuple):
         case: Any = None
         if self.kind is not None:
             case = self.kind(self.name) if issubclass(self.kind, unittest.TestCase) else self.kind()
-            _call_if_there(self.kind, "setUpClass", "setup_class")
         with self.fixtures.ready(case, values, chosen) as arguments:
             _call_if_there(case, "setUp", "setup_method", "asyncSetUp", given=self.function)
             try:
@@ -72,7 +96,6 @@ class _Test(NamedTuple):
                 _call_if_there(case, "asyncTearDown", "tearDown", "teardown_method", given=self.function)
                 if isinstance(case, unittest.TestCase):
                     case.doCleanups()
-                _call_if_there(self.kind, "tearDownClass", "teardown_class")
 
 
 def _finish(result: Any) -> None:

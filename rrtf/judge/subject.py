@@ -2,7 +2,10 @@
 
 import ast
 import sys
+from collections import Counter
 from typing import NamedTuple
+
+from rrtf.judge.inheriting import Supers
 
 
 class Subject(NamedTuple):
@@ -77,6 +80,30 @@ def take_out(trees: list[ast.Module], entry: str) -> Subject:
     for tree in trees:
         imports.visit(tree)
         _Kinds().visit(tree)
+        ast.fix_missing_locations(Supers().visit(tree))
     return Subject(
         frozenset(imports.names - {"*"}), imports.aliases, frozenset(imports.whole | (modules if imports.whole else set()))
     )
+
+
+_DISPLAYS = (ast.List, ast.Dict, ast.Set, ast.ListComp, ast.DictComp, ast.SetComp)
+_MAKERS = frozenset({"list", "dict", "set", "bytearray", "sorted", "copy", "deepcopy"})
+
+
+def shares(trees: list[ast.Module]) -> bool:
+    """Whether tests pass a list or the like under a name that they use again: the program may keep it and change it later."""
+    made, passed, uses = set(), set(), Counter[str]()
+    for node in (node for tree in trees for node in ast.walk(tree)):
+        if isinstance(node, (ast.Assign, ast.AnnAssign)) and node.value is not None and _mutable(node.value):
+            made |= {ast.unparse(target) for target in (node.targets if isinstance(node, ast.Assign) else [node.target])}
+        elif isinstance(node, ast.Call):
+            given = [*node.args, *(keyword.value for keyword in node.keywords)]
+            passed |= {ast.unparse(value) for value in given if isinstance(value, (ast.Name, ast.Attribute))}
+        elif isinstance(node, (ast.Name, ast.Attribute)) and isinstance(node.ctx, ast.Load):
+            uses[ast.unparse(node)] += 1
+    return any(uses[name] > 1 for name in made & passed)
+
+
+def _mutable(node: ast.expr) -> bool:
+    calls = isinstance(node, ast.Call) and isinstance(node.func, (ast.Name, ast.Attribute))
+    return isinstance(node, _DISPLAYS) or (calls and ast.unparse(node.func).rpartition(".")[2] in _MAKERS)  # type: ignore[attr-defined]

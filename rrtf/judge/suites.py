@@ -10,23 +10,24 @@ import importlib
 import random
 import re
 import sys
-from collections.abc import Iterable
 from enum import Enum
 from typing import Any
 
-from rrtf.judge import closeness
+from rrtf.judge import closeness, files
 from rrtf.judge.annotations import watch_hints
 from rrtf.judge.counting import JUDGE, Overrun, Tally, bounded, end_threads, free_names, rewrite
 from rrtf.judge.evaluating import watched
 from rrtf.judge.exchange import Classes
+from rrtf.judge.inheriting import SUPER, is_subclass, parent
 from rrtf.judge.inputs import Inputs
 from rrtf.judge.lending import behaves
+from rrtf.judge.meaning import imported, looked_into, made_by, operators
 from rrtf.judge.proxies import Remote
 from rrtf.judge.pytest_style import run_pytest
 from rrtf.judge.run import Gone
-from rrtf.judge.subject import take_out
+from rrtf.judge.subject import shares, take_out
 from rrtf.judge.surroundings import watch_patches, watch_seeds
-from rrtf.judge.things import Thing
+from rrtf.judge.things import Class, Thing
 from rrtf.judge.trusted import TESTS, BrokenTests, Halt, Unsupported, parse
 from rrtf.judge.wire import LACKING, WHOLE
 from rrtf.records import Problem, TestKind
@@ -42,17 +43,11 @@ ALTERS = re.compile(
     r"|\bdel\b|\bassertIs(Not)?\(|\bis (?!(not )?(None|True|False)\b)"
 )
 # what of the program's process its tests can't see
+FILES = r"\btempfile\b|\btmp_?path|\btmpdir\b"
 UNSEEN = {
-    r"\btempfile\b|\btmp_?path\b|\btmpdir\b": "files that they and the program both see",
+    FILES: "files that they and the program both see",
     r"\bassertLogs\b|\bcaplog\b": "the program's log records",
 }
-# names that tests use without an import when they were written beside a program that had one
-STANDARD = """
-from collections import Counter, OrderedDict, defaultdict, deque, namedtuple
-from decimal import Decimal
-from fractions import Fraction
-from math import inf, isclose, nan, pi
-"""
 watch_seeds()
 
 
@@ -67,7 +62,7 @@ class CallSuite:
         source = {TestKind.asserts: "", TestKind.inputs: tests.checker}.get(tests.kind, tests.code)
         text = "\n".join([tests.setup, source, *tests.asserts])
         for pattern, words in UNSEEN.items():
-            if re.search(pattern, text):
+            if re.search(pattern, text) and not (pattern == FILES and files.shared(text)):
                 raise BrokenTests(f"the tests need {words}, which is not supported")
         trees = [
             parse(tests.setup, "the tests' setup"),
@@ -77,10 +72,14 @@ class CallSuite:
         self._subject = take_out(trees, self._root)
         wanted = set().union(*(free_names(tree) for tree in trees)) - BUILTIN | {self._root} | self._subject.names
         self._given = _given_definitions(problem, self._root)
-        self._imports = _imports(problem.reference)
+        self._imports, defined = imported(problem.reference)
+        self._own = {self._root} | self._subject.names | defined
+        self._modules = looked_into(trees)
         self._body = [compile(trees[0], TESTS, "exec"), compile(_counted(trees[1], tests.kind), TESTS, "exec")]
         self._asserts = [compile(tree, TESTS, "exec") for tree in trees[2:]]
         self._keeps = bool(ALTERS.search(text))
+        self._shares = shares(trees)
+        self.files = files.shared(text)
         self._text, self._arrays = text, "numpy" in text or "np." in text
         if self._arrays:
             closeness.guard(testing="testing" in text)
@@ -89,6 +88,7 @@ class CallSuite:
         if "patch" in text:
             watch_patches()
         self._operators = operators(problem, {self._root} | self._subject.names)
+        self._makes = made_by(problem, {self._root} | self._subject.names, text)
         self._late = len(self._body)
         namespace = self._namespace(wanted)
         self.names = sorted(name for name in wanted if name and (name not in namespace or name == self._root))
@@ -103,6 +103,7 @@ class CallSuite:
         module = sys.modules[TESTS] = type(sys)(TESTS)
         namespace = module.__dict__
         namespace["__file__"] = f"{TESTS}.py"
+        namespace |= {SUPER: parent, "issubclass": is_subclass}
         namespace[JUDGE] = Tally()
         for code in self._given:
             with contextlib.suppress(Exception):  # a prompt is text first; what of it runs helps
@@ -124,7 +125,9 @@ class CallSuite:
         random.seed(0)
         namespace = self._namespace()
         classes = Classes(_own_classes(namespace, self._root))
-        return namespace, Remote(classes, text=self._text, arrays=self._arrays, operators=self._operators, keeps=self._keeps)
+        return namespace, Remote(
+            classes, text=self._text, arrays=self._arrays, operators=self._operators, keeps=self._keeps, shares=self._shares
+        )
 
     def execute(self, namespace: dict[str, Any], remote: Remote, described: dict[str, Any] | None, tally: Tally) -> None:
         """Run every test. `described` is what the program says of the names the tests use; None: it never loaded."""
@@ -164,7 +167,9 @@ class CallSuite:
             sys.modules.pop(module, None)
         for name, value in described.items():
             if name in self.names:
-                namespace[name] = _bind(name, value, remote, self._root, self._imports)
+                namespace[name] = self._value(name, value, remote)
+                if name in self._makes and isinstance(namespace[name], Class):
+                    remote.makes.add(namespace[name]._rrtf_handle)
         for other, name in self._subject.aliases.items():
             if name in namespace:
                 namespace[other] = namespace[name]
@@ -174,6 +179,21 @@ class CallSuite:
                 namespace[module] = sys.modules[module] = whole
         for code in self._body[self._late :]:
             exec(code, namespace)
+
+    def _value(self, name: str, described: Any, remote: Remote) -> Any:
+        """A name of the program as the tests see it. What the reference imports from the standard library, and names of known
+        modules, are that, whatever the program says."""
+        wanted = ALIASES.get(name, name)
+        if name in self._own:
+            return remote.value(described)
+        if name in self._imports:
+            return self._imports[name]
+        if wanted in sys.stdlib_module_names or wanted in ALIASES.values():
+            module = importlib.import_module(wanted)
+            found = module if name in self._modules else getattr(module, name, None)  # `datetime(2024, 1, 1)`
+            if found is not None:
+                return found
+        return remote.value(described)
 
     def _run_asserts(self, namespace: dict[str, Any], tally: Tally) -> None:
         for place, code in enumerate(self._asserts):
@@ -228,32 +248,6 @@ def _broken(error: Exception) -> Any:
     return candidate
 
 
-def _bind(name: str, described: Any, remote: Remote, root: str, imports: dict[str, Any]) -> Any:
-    """A name of the program as the tests see it. What the reference imports from the standard library, and names of known
-    modules, are that, whatever the program says."""
-    wanted = ALIASES.get(name, name)
-    if name != root and name in imports:
-        return imports[name]
-    if name != root and (wanted in sys.stdlib_module_names or wanted in ALIASES.values()):
-        return importlib.import_module(wanted)
-    return remote.value(described)
-
-
-def _imports(reference: str) -> dict[str, Any]:
-    """What the reference imports from the standard library, by the names it has there; some that nothing else is called."""
-    namespace: dict[str, Any] = {}
-    exec(STANDARD, namespace)
-    with contextlib.suppress(SyntaxError, ValueError):
-        for node in ast.parse(reference).body:
-            if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] in sys.stdlib_module_names:
-                with contextlib.suppress(ImportError):
-                    exec(compile(ast.Module([node], []), TESTS, "exec"), namespace)
-            elif isinstance(node, (ast.FunctionDef, ast.ClassDef)):
-                namespace.pop(node.name, None)
-    namespace.pop("__builtins__", None)
-    return namespace
-
-
 def _given_definitions(problem: Problem, root: str) -> list[Any]:
     """What the problem's own prompt defines beside the function to write: imports, helpers and classes that tests may use."""
     if not problem.prompt:
@@ -264,20 +258,6 @@ def _given_definitions(problem: Problem, root: str) -> list[Any]:
         return []
     kept = [node for node in tree.body if getattr(node, "name", None) != root and not isinstance(node, ast.If)]
     return [compile(ast.Module(kept, []), TESTS, "exec")]
-
-
-def operators(problem: Problem, names: Iterable[str]) -> frozenset[str]:
-    """Where a class is asked for, the operators that are its behaviour: those which the problem itself says it has."""
-    text = "\n".join([problem.reference, problem.prompt, problem.signature])
-    asked = "|".join(map(re.escape, names))
-    if not re.fullmatch(r"\w+", problem.entry_point) or not re.search(rf"^class ({asked})\b", text, re.MULTILINE):
-        return frozenset()
-    found = set(re.findall(r"__(\w+?)__", text))
-    if "total_ordering" in text or "order=True" in text:
-        found |= {"lt", "le", "gt", "ge"}
-    if "__iter__" in text or "__getitem__" in text:
-        found.add("contains")
-    return frozenset(found | {f"i{name}" for name in found})
 
 
 def _own_classes(namespace: dict[str, Any], root: str) -> dict[str, type]:

@@ -2,7 +2,7 @@
 
 Output that tests catch (`redirect_stdout`, capsys) is that of the program during the call, and so are its warnings; input that
 they lay out (another `sys.stdin`) is what it reads; a seed that they set is that of its random numbers; what they put in place
-of a function (`patch`, monkeypatch) or of the environment is what it finds there.
+of a function (`patch`, monkeypatch) or of the environment is what it finds there; files of either are there for the other.
 """
 
 import contextlib
@@ -15,8 +15,13 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from rrtf.judge.files import Files, shared
+from rrtf.judge.trusted import Unsupported
+from rrtf.judge.wire import TooLarge
+
 # what a request says of it
-LENT = frozenset({"catch", "stdin", "patched", "random", "environment", "warnings"})
+LENT = frozenset({"catch", "stdin", "patched", "random", "environment", "warnings", "files"})
+_files = Files()  # in the program's process
 _seeds = 0  # how often the tests have seeded their random numbers
 _patches: dict[int, Any] = {}  # those in force
 
@@ -72,6 +77,7 @@ class Surroundings:
         self._stdin, self._seeds = sys.stdin, _seeds
         self._environment = dict(os.environ) if "env" in text else None
         self._warnings = "warn" in text.lower()
+        self._files = Files() if shared(text) else None
 
     def changed(self, pack: Callable[[Any], Any]) -> dict[str, Any]:
         """What a call has to know of it: nothing, mostly."""
@@ -92,6 +98,11 @@ class Surroundings:
         if self._seeds != _seeds:
             self._seeds = _seeds
             request["random"] = sys.modules["random"].getstate()
+        if self._files is not None:
+            try:
+                request["files"] = self._files.changes()
+            except TooLarge as error:
+                raise Unsupported(f"the tests make {error}, which is not supported") from None
         return request
 
     def show(self, reply: dict[str, Any], kind: Callable[[list[str]], Any]) -> None:
@@ -99,6 +110,8 @@ class Surroundings:
         for stream, part in ((sys.stdout, "printed"), (sys.stderr, "complained")):
             if type(text := reply.get(part)) is str:
                 stream.write(text)
+        if self._files is not None:
+            self._files.take(reply.get("files", ()))
         for names, text in reply.get("warned", ()):
             if issubclass(category := kind([str(name) for name in names]), Warning):
                 warnings.warn(str(text), category, stacklevel=1)
@@ -133,6 +146,7 @@ def lent(request: dict[str, Any], unpack: Callable[[Any], Any]) -> Iterator[dict
         if "warnings" in request:
             caught = stack.enter_context(warnings.catch_warnings(record=True))
             warnings.simplefilter("always")
+        _files.take(request.get("files", ()))
         for module, name, packed in request.get("patched", ()):
             stack.enter_context(_replaced(module, name, unpack(packed)))
         for name, value in request.get("environment", {}).items():
@@ -143,6 +157,8 @@ def lent(request: dict[str, Any], unpack: Callable[[Any], Any]) -> Iterator[dict
             sys.stdout, sys.stderr, sys.stdin = kept
     if "catch" in request:
         added |= {"printed": out.getvalue(), "complained": err.getvalue()}
+    if "files" in request:
+        added["files"] = _files.changes()
     if "warnings" in request:
         added["warned"] = [[[kind.__name__ for kind in w.category.__mro__], str(w.message)] for w in caught]
 

@@ -7,7 +7,7 @@ import sys
 from collections import OrderedDict
 from typing import Any, BinaryIO, NoReturn
 
-from rrtf.judge import evaluating
+from rrtf.judge import evaluating, files
 from rrtf.judge.counting import Overrun, Tally, bounded, end_threads
 from rrtf.judge.loading import load
 from rrtf.judge.programs import ProgramSuite
@@ -16,6 +16,7 @@ from rrtf.judge.stdio import StdioSuite
 from rrtf.judge.suites import CallSuite
 from rrtf.judge.trusted import BrokenTests, Unsupported
 from rrtf.judge.verdicts import Finding, find, readable
+from rrtf.judge.walls import Walls
 from rrtf.records import Outcome, Problem, TestKind, from_row
 
 Suite = CallSuite | StdioSuite | ProgramSuite
@@ -26,8 +27,8 @@ KEPT_PROBLEMS = 16  # compiled test suites a worker keeps; the engine counts alo
 class Tester:
     """Serves the engine over two byte streams, one JSON object a line."""
 
-    def __init__(self, control: socket.socket, orders: BinaryIO, findings: BinaryIO) -> None:
-        self._control, self._orders, self._findings = control, orders, findings
+    def __init__(self, control: socket.socket, orders: BinaryIO, findings: BinaryIO, walls: Walls) -> None:
+        self._control, self._orders, self._findings, self._walls = control, orders, findings, walls
         self._suites: OrderedDict[str, Suite | str] = OrderedDict()
         self._sizes: dict[str, int] = {}
         self._null = os.open(os.devnull, os.O_RDONLY)
@@ -35,6 +36,8 @@ class Tester:
     def serve(self) -> NoReturn:
         """Until the engine closes the stream."""
         evaluating.install()
+        files.together = self._walls.scratch == files.ROOT
+        os.chdir(self._walls.scratch)
         sys.setrecursionlimit(20000)  # values may be nested; the tests are trusted
         for line in self._orders:
             order = json.loads(line)
@@ -82,6 +85,8 @@ class Tester:
 
     def _call_tests(self, suite: CallSuite, program: str, bounds: Bounds, *, early_exit: bool) -> Finding:
         tally = Tally(early_exit=early_exit)
+        if suite.files:
+            self._walls.wipe()
         namespace, remote = suite.prepare()
         run = remote.run = Run(self._control, bounds, stdin=self._null, callback=remote.serve)
         finished = False

@@ -123,10 +123,11 @@ def _forward(operation: str) -> Any:
 
 
 def _forward_between(operation: str) -> Any:
-    """Only between two objects of the candidate, unless the class that the problem asks for defines it: answers stay here."""
+    """Only between two objects of the candidate, unless the class that is asked for defines it: answers stay here."""
 
     def operate(self: Thing, other: Any) -> Any:
-        if isinstance(other, Thing) or operation.strip("_") in self._rrtf.operators:
+        asked = operation.strip("_") in self._rrtf.operators or self._rrtf_handle in self._rrtf.tested
+        if isinstance(other, Thing) or asked:
             return self._rrtf_do(operation, other)
         raise TypeError(f"{operation} between a {self._rrtf_name} of the program and a {type(other).__name__}")
 

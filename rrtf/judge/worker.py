@@ -82,7 +82,7 @@ def _tester(control: socket.socket, theirs: socket.socket, walls: Walls, make: A
     resource.setrlimit(resource.RLIMIT_STACK, (STACK_BYTES, STACK_BYTES))  # Python 3.10 recurses on it
     os.write(1, json.dumps({"ready": walls.words}).encode() + b"\n")
     _leave_streams()
-    make(control, orders, findings).serve()
+    make(control, orders, findings, walls).serve()
 
 
 def _leave_streams() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from rrtf.errors import DataError
 from rrtf.problems.format_apps import apps
 from rrtf.problems.format_codereval import codereval
+from rrtf.problems.format_contests import codecontests, livecodebench
 from rrtf.problems.format_evalplus import evalplus
 from rrtf.problems.format_humaneval import humaneval, multipl_e
 from rrtf.problems.format_leetcode import leetcode
@@ -27,6 +28,8 @@ _KEYS = {
     Format.mbpp_plus: {"test_list", "code", "test"},
     Format.mbpp: {"test_list", "code"},
     Format.apps: {"question", "input_output"},
+    Format.livecodebench: {"question_id", "question_content", "public_test_cases"},
+    Format.codecontests: {"name", "description", "public_tests"},
     Format.multipl_e: {"name", "language", "entry_point", "test"},
     Format.leetcode: {"completion", "entry_point", "test", "prompt"},
     Format.humaneval: {"task_id", "entry_point", "prompt", "test"},
@@ -86,6 +89,8 @@ def _reader(known: Format, *, challenge_tests: bool) -> Callable[[Mapping[str, A
         Format.multipl_e: multipl_e,
         Format.leetcode: leetcode,
         Format.apps: apps,
+        Format.livecodebench: livecodebench,
+        Format.codecontests: codecontests,
         Format.pytest: pytest_style,
         Format.codereval: codereval,
         Format.instructions: instruction,

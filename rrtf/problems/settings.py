@@ -25,6 +25,8 @@ class Format(str, Enum):
     multipl_e = "multipl_e"
     leetcode = "leetcode"
     apps = "apps"
+    livecodebench = "livecodebench"
+    codecontests = "codecontests"
     pytest = "pytest"
     codereval = "codereval"
     instructions = "instructions"

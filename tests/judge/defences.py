@@ -58,13 +58,18 @@ SPLIT = (
     ),
     Defence(
         "operators between the program's objects and the tests' values stay here",
-        (("things.py", 'if isinstance(other, Thing) or operation.strip("_") in self._rrtf.operators:', "if True:"),),
+        (("things.py", "if isinstance(other, Thing) or asked:", "if True:"),),
         ("63-below", "63-in", "42-class-far"),
     ),
     Defence(
         "a class under test answers only for the operators that the problem gives it",
-        (("suites.py", 'found = set(re.findall(r"__(\\w+?)__", text))', 'found = {"sub", "lt", "gt", "le", "ge"}'),),
+        (("meaning.py", 'found = set(re.findall(r"__(\\w+?)__", text))', 'found = {"sub", "lt", "gt", "le", "ge"}'),),
         ("42-class-far", "42-class-range"),
+    ),
+    Defence(
+        "where nothing says what it is, only what looks like a class is one, whose objects have operators",
+        (("meaning.py", 're.fullmatch(r"[A-Z][A-Za-z0-9]*", name) and _makes_objects(name, text)', "True"),),
+        ("63-x-far",),
     ),
     Defence(
         "no attribute in place of a method of the tests",
@@ -159,12 +164,12 @@ SPLIT = (
     ),
     Defence(
         "modules that the tests use are the tests' own",
-        (("suites.py", "if name != root and (wanted in", "if False and (wanted in"),),
+        (("suites.py", "if wanted in sys.stdlib_module_names or", "if False and"),),
         ("63-names-answers",),
     ),
     Defence(
         "what the reference imports is the tests' own",
-        (("suites.py", "if name != root and name in imports:", "if False:"),),
+        (("suites.py", "if name in self._imports:", "if False:"),),
         ("63-free-name", "63-free-class", "63-free-function"),
     ),
     Defence(
@@ -275,6 +280,21 @@ LENT = (
         "a list that the program keeps is the list that the tests change",
         (("suites.py", "self._keeps = bool(ALTERS.search(text))", "self._keeps = False"),),
         ("63-v-isolation",),
+    ),
+    Defence(
+        "no file of the program comes to tests that could run it",
+        (("files.py", " and not RUNS.search(text)", ""),),
+        ("63-x-plugin",),
+    ),
+    Defence(
+        "files of the program stay in the tests' scratch folder",
+        (("files.py", 'if os.path.realpath(target) != target or not target.startswith(f"{ROOT}/"):', "if False:"),),
+        ("63-x-verdict-file",),
+    ),
+    Defence(
+        "an object of the program hides nothing that its answers raise in the tests",
+        (("trusted.py", "if _fixed(part) else part", ""),),
+        ("63-x-hides",),
     ),
     Defence(
         "only permitted methods of objects of the standard library",

@@ -9,12 +9,14 @@ from rrtf.records import Outcome, Problem, TestKind, Tests
 CALLS = {
     "the tests pass a Struct": "import struct\n\n\ndef test_it():\n    assert f(struct.Struct('i')) == 1\n",
     "the tests pass a socket": "import socket\n\n\ndef test_it():\n    with socket.socket() as s:\n        assert f(s) == 1\n",
-    "the tests need files": "def test_it(tmp_path):\n    assert f(tmp_path) == 1\n",
+    "the tests need files": (
+        "import subprocess\n\n\ndef test_it(tmp_path):\n    assert f(tmp_path) == subprocess.call([tmp_path / 'made'])\n"
+    ),
     "the tests need the program's log": "def test_it(caplog):\n    assert f(1) == 1\n",
-    "the tests need pytest's fixture 'recwarn'": "def test_it(recwarn):\n    assert f(1) == 1\n",
+    "the tests need pytest's fixture 'pytestconfig'": "def test_it(pytestconfig):\n    assert f(1) == 1\n",
     "the tests' class Mine calls super()": (
-        "class Mine(Base):\n    def __init__(self):\n        super().__init__()\n"
-        "\n\ndef test_it():\n    assert f(Mine()) == 1\n"
+        "class Outer:\n    class Mine(Base):\n        def __init__(self):\n            super().__init__()\n"
+        "\n\ndef test_it():\n    assert f(Outer.Mine()) == 1\n"
     ),
 }
 PROGRAM = "class Base:\n    pass\ndef f(x):\n    return 1\n"
