@@ -15,7 +15,7 @@ from rrtf.syntax import chunks, defines, entry_name, names_bound, parse
 
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 # a broken statement that begins so is the model's mistake; any other that does not parse is prose
-_MEANT = re.compile(r"@\w|(?:async +)?def +\w+ *\(|class +\w+ *[:(]")
+_MEANT = re.compile(r"@\w|(?:async +)?def +\w+ *[(\[]|class +\w+ *[:(\[]")
 # functions and methods that are only called to show something or to end it all
 _SHOWING = {"print", "pprint", "main", "exit", "quit", "testmod", "show", "breakpoint"}
 # a function that is tested by calls has no input to read

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, NamedTuple
 
-from rrtf.fences import after_thinking
+from rrtf.fences import without_thoughts
 from rrtf.problems.calls import Call, read_calls, request_calls, varied
 from rrtf.problems.data_settings import TestVotes
 from rrtf.problems.dropped import Dropped
@@ -57,7 +57,7 @@ def write_calls(problems: Sequence[Problem], ask: Ask, settings: TestVotes) -> d
     """task_id -> the calls that a writer proposes, with those made from them; empty where its answer held none."""
     answers: dict[str, list[str]] = defaultdict(list)
     for candidate in ask([request_calls(problem, settings) for problem in problems]):
-        answers[candidate.task_id].append(after_thinking(candidate.response))
+        answers[candidate.task_id].append(without_thoughts(candidate.response)[0])
     calls = {}
     for problem in problems:
         written = read_calls("\n".join(answers[request_calls(problem, settings).task_id]), problem)
