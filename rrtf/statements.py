@@ -67,6 +67,7 @@ class _Reader:
         # names whose use makes a statement a demonstration; those that demonstrations bind join them
         self._shown = set() if self._script else self._answer | _READING
         definitions = [node for node in statements if isinstance(node, _DEFINITIONS)]
+        self._defined = {node.name for node in definitions} & self._answer
         self._read = {name for node in definitions for name in _read(node) - _bound(node)}
         above = given_above(problem)
         self._known = _BUILTIN | names_bound(above) | {name for node in statements for name in _bound(node)}
@@ -76,7 +77,7 @@ class _Reader:
         """Whether `node` belongs to the program."""
         bound, read = _bound(node), _read(node)
         if isinstance(node, (ast.Import, ast.ImportFrom)):
-            return True
+            return not (isinstance(node, ast.ImportFrom) and bound <= self._defined)  # from solution import add
         if isinstance(node, _DEFINITIONS):
             if node.name not in self._answer and (read - (bound - {node.name})) & self._shown:
                 self._shown.add(node.name)  # a test, a main function: whoever calls it demonstrates
