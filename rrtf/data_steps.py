@@ -34,7 +34,7 @@ from rrtf.steps import Planner
 from rrtf.store import read_records, write_records
 
 # raise when the same problems and settings would give other problems
-DATA_VERSION = "3"
+DATA_VERSION = "4"
 # benchmarks that are searched wherever their files are at hand, asked for by the run or not: file and split
 STANDING = {
     "mbpp": ("mbpp/mbpp.jsonl.gz", "test"),

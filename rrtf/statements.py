@@ -15,7 +15,7 @@ from rrtf.syntax import chunks, defines, entry_name, names_bound, parse
 
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 # a broken statement that begins so is the model's mistake; any other that does not parse is prose
-_MEANT = re.compile(r"@\w|(?:async +)?def +\w+ *\(|class +\w+ *[:(]")
+_MEANT = re.compile(r"@\w|(?:async +)?def +\w+ *[(\[]|class +\w+ *[:(\[]")
 # functions and methods that are only called to show something or to end it all
 _SHOWING = {"print", "pprint", "main", "exit", "quit", "testmod", "show", "breakpoint"}
 # a function that is tested by calls has no input to read
@@ -67,6 +67,7 @@ class _Reader:
         # names whose use makes a statement a demonstration; those that demonstrations bind join them
         self._shown = set() if self._script else self._answer | _READING
         definitions = [node for node in statements if isinstance(node, _DEFINITIONS)]
+        self._defined = {node.name for node in definitions} & self._answer
         self._read = {name for node in definitions for name in _read(node) - _bound(node)}
         above = given_above(problem)
         self._known = _BUILTIN | names_bound(above) | {name for node in statements for name in _bound(node)}
@@ -76,7 +77,7 @@ class _Reader:
         """Whether `node` belongs to the program."""
         bound, read = _bound(node), _read(node)
         if isinstance(node, (ast.Import, ast.ImportFrom)):
-            return True
+            return not (isinstance(node, ast.ImportFrom) and bound <= self._defined)  # from solution import add
         if isinstance(node, _DEFINITIONS):
             if node.name not in self._answer and (read - (bound - {node.name})) & self._shown:
                 self._shown.add(node.name)  # a test, a main function: whoever calls it demonstrates

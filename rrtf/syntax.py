@@ -3,6 +3,7 @@
 import ast
 import re
 import warnings
+from collections.abc import Iterable, Iterator
 
 from rrtf.records import Problem
 
@@ -28,6 +29,23 @@ def tree_of(source: str, what: str) -> ast.Module:
             return ast.parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError, SystemError) as error:
         raise ValueError(f"{what} is not valid Python: {error}") from None
+
+
+def complete(source: str) -> bool:
+    """Whether the source can be read and returns nothing outside of a function, which Python's parser lets through."""
+    tree = parse(source)
+    outside = (ast.Return, ast.Yield, ast.YieldFrom)
+    return tree is not None and not any(isinstance(node, outside) for node in own_nodes(tree.body))
+
+
+def own_nodes(nodes: Iterable[ast.AST]) -> Iterator[ast.AST]:
+    """The nodes and all that is in them, without the insides of functions."""
+    left = list(nodes)
+    while left:
+        node = left.pop()
+        yield node
+        if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+            left.extend(ast.iter_child_nodes(node))
 
 
 def entry_name(problem: Problem) -> str:

@@ -134,6 +134,13 @@ CASES = {
         FREE,
         "plain",
     ),
+    "its own import": (GOOD + "\nfrom solution import add\nprint(add(1, 2))\n", FREE, "plain"),
+    "tests that import it first": (
+        f"from your_module import add\n\n{GOOD}\ndef test_add():\n    assert add(1, 2)\n",
+        FREE,
+        "plain",
+    ),
+    "an import that is the answer": ("from operator import add\n\ndef help(a, b):\n    return add(a, b)\n", FREE, "plain"),
     "a main function": (GOOD + "def run():\n    exit(add(1, 1))\nrun()\n", FREE, "plain"),
     "statements on one line": ("import math; print(add(1, 2))\ndef add(a, b):\n    return math.floor(a + b)\n", FREE, "plain"),
     "a table that a loop fills": (

@@ -187,14 +187,43 @@ def test_a_live_run_is_replayed_bit_for_bit(folder, tmp_path):
     assert [row.task_id for row in few] == [p.task_id for p in PROBLEMS]
 
 
+def test_a_row_that_is_there_twice_is_one_response_and_told(tmp_path):
+    path, told = tmp_path / "run.jsonl", []
+    path.write_text(f"{RECORDED % 1}\n{RECORDED % 1}\n")
+    source = Recorded(path=str(path))
+    rows = list(sample(PROBLEMS, source, DECODING, name="x", role=Role.teacher, progress=lambda *note: told.append(note)))
+    assert [row.program for row in rows] == ["x = 1"]
+    assert "1 rows are there twice" in told[-1][2]
+
+
+def test_halves_of_characters_in_a_recording_are_no_text(tmp_path):
+    path = tmp_path / "run.jsonl"
+    path.write_text('{"task_id": "p/0", "model": "m", "code": "x = \'\\ud800\'"}\n')
+    (row,) = sample(PROBLEMS, Recorded(path=str(path)), DECODING, name="x", role=Role.teacher)
+    assert row.program == row.response == "x = '\ufffd'"
+
+
+RECORDED = (
+    '{"task_id": "p/0", "source": "m", "role": "teacher", "sample": 0, "temperature": 0.0, "seed": 0, "prompt": "", '
+    '"response": "x", "program": "x = %d"}'
+)
+
+
 @pytest.mark.parametrize(
     ("content", "error", "words"),
     [
         ('{"task_id": "p/0"', DataError, "run.jsonl:1"),
         ('{"task_id": "p/0"}', DataError, "run.jsonl:1"),
         ("", MissingDataError, "no response to any of the 4"),
+        ('{"task_id": "p/0", "model": "m", "code": null}', DataError, "code must be a string, not None"),
+        ('{"task_id": "p/0", "model": "m", "code": ["x = 1"]}', DataError, "code must be a string, not .'x = 1'"),
+        (
+            f"{RECORDED % 1}\n{RECORDED % 2}",
+            DataError,
+            "run.jsonl:2: another response than in line 1 for sample 0 of m to p/0 at",
+        ),
     ],
-    ids=["half a line", "fields missing", "nothing for these problems"],
+    ids=["half a line", "fields missing", "nothing for these problems", "no code", "a list", "two for one sample"],
 )
 def test_bad_recordings_are_named(tmp_path, content, error, words):
     (tmp_path / "run.jsonl").write_text(content)

@@ -59,6 +59,13 @@ def test_what_can_not_be_voted_on_is_dropped_with_its_reason() -> None:
     assert (result.calls, result.agreed) == (2, 2)
 
 
+def test_programs_that_return_nothing_give_no_tests() -> None:
+    """They print, or fill in what a model left open: any program that does nothing would pass."""
+    idle = ["def add(a, b):\n    print(a + b)", "def add(a, b):\n    pass", "def add(a, b):\n    a += b"]
+    result = vote([PROBLEM], {"p": idle}, {"p": CALLS}, run, SETTINGS)
+    assert [(one.rule, one.detail) for one in result.dropped] == [("no_value", "None is all that 3 calls return")]
+
+
 def test_programs_that_differ_in_clothes_are_one_voter() -> None:
     clothes = [RIGHT[0], "def add(x: int, y: int) -> int:\n    '''Adds.'''\n    return x + y  # done", "not python ("]
     assert independent([*clothes, RIGHT[1]]) == [RIGHT[0], RIGHT[1]]

@@ -8,7 +8,7 @@ solved by one function; code, tables and input of the given task are kept, and t
 import hashlib
 import re
 
-from rrtf.fences import after_thinking
+from rrtf.fences import without_thoughts
 from rrtf.problems.data_settings import Evolve
 from rrtf.records import Problem, TestKind, Tests
 
@@ -57,7 +57,7 @@ def choose(problem: Problem, settings: Evolve, *, round: int) -> str:
 
 def rewritten(response: str) -> str:
     """The task in a writer's answer: without thoughts, heading ("Rewritten task:"), greeting, quotes or fence around it."""
-    text = after_thinking(response).strip()
+    text = without_thoughts(response)[0].strip()
     text = re.sub(r"\A(?:sure|certainly|of course|okay|here is|here's)\b[^\n]{0,120}[:!.]\s*\n+", "", text, flags=re.IGNORECASE)
     text = re.sub(
         r"\A[#*\s]*(?:the )?(?:(?:harder|rewritten|new|evolved|modified) )?(?:task|prompt|problem)[#*\s]*:[*#]*\s*",

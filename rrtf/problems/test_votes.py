@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, NamedTuple
 
-from rrtf.fences import after_thinking
+from rrtf.fences import without_thoughts
 from rrtf.problems.calls import Call, read_calls, request_calls, varied
 from rrtf.problems.data_settings import TestVotes
 from rrtf.problems.dropped import Dropped
@@ -57,7 +57,7 @@ def write_calls(problems: Sequence[Problem], ask: Ask, settings: TestVotes) -> d
     """task_id -> the calls that a writer proposes, with those made from them; empty where its answer held none."""
     answers: dict[str, list[str]] = defaultdict(list)
     for candidate in ask([request_calls(problem, settings) for problem in problems]):
-        answers[candidate.task_id].append(after_thinking(candidate.response))
+        answers[candidate.task_id].append(without_thoughts(candidate.response)[0])
     calls = {}
     for problem in problems:
         written = read_calls("\n".join(answers[request_calls(problem, settings).task_id]), problem)
@@ -76,7 +76,7 @@ def vote(
 ) -> Voted:
     """Give each problem the tests its programs agree on (kind asserts, `confidence` filled); both maps go by task_id.
 
-    Problems are dropped, by rule: few_programs, no_calls, no_agreement. InfrastructureError of `run` passes through.
+    Problems are dropped, by rule: few_programs, no_calls, no_agreement, no_value. InfrastructureError of `run` passes through.
     """
     asked = list(problems)
     voters = {problem.task_id: independent(programs.get(problem.task_id, ())) for problem in asked}
@@ -89,10 +89,11 @@ def vote(
         table = list(islice(answers, len(own)))
         votes = agreed(own, table, settings)
         result.calls, result.agreed = result.calls + len(table), result.agreed + len(votes)
-        if len(votes) >= settings.least_tests:
+        idle = all(one.value == "None" for one in votes)
+        if len(votes) >= settings.least_tests and not idle:
             result.problems.append(_with_tests(problem, votes))
         else:
-            result.dropped.append(_dropped(problem, len(voters[problem.task_id]), len(own), len(votes), settings))
+            result.dropped.append(_dropped(problem, len(voters[problem.task_id]), len(own), len(votes), settings, idle=idle))
         progress(done, len(asked), f"{result.agreed} of {result.calls} calls agreed on")
     return result
 
@@ -212,11 +213,13 @@ def _assert(one: Vote) -> str:
     return f"assert {one.call} == {one.value}"
 
 
-def _dropped(problem: Problem, programs: int, calls: int, agreed_on: int, settings: TestVotes) -> Dropped:
+def _dropped(problem: Problem, programs: int, calls: int, agreed_on: int, settings: TestVotes, *, idle: bool) -> Dropped:
     if programs < settings.least_programs:
         rule, detail = "few_programs", f"{programs} independent programs"
     elif not calls:
         rule, detail = "no_calls", "the writer proposed no call"
+    elif idle and agreed_on:
+        rule, detail = "no_value", f"None is all that {agreed_on} calls return"
     else:
         rule, detail = "no_agreement", f"{agreed_on} of {calls} calls agreed on"
     return Dropped(task_id=problem.task_id, step="test_votes", rule=rule, detail=detail, text=problem.text)

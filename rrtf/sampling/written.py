@@ -36,34 +36,46 @@ def recorded_file(source: Recorded) -> Path:
 def recorded(problems: Sequence[Problem], source: Recorded, *, role: Role, progress: Report) -> Iterator[Candidate]:
     """The recorded responses to these problems, unchanged but for the role; they keep the name of who wrote them.
 
-    Problems without a recorded response are counted in the progress note. Raises MissingDataError where none has one.
+    Problems without a recorded response and rows that are there twice are counted in the progress note. Raises
+    MissingDataError where no problem has a response, DataError for two responses that are said to be the same sample.
     """
+    path, twice = recorded_file(source), 0
     found: dict[str, list[Candidate]] = {problem.task_id: [] for problem in problems}
-    for row in _candidates(recorded_file(source)):
+    seen: dict[tuple[str, str, float, int], tuple[int, Candidate]] = {}
+    for line, row in _candidates(path):
         rows = found.get(row.task_id)
-        wanted = not source.sources or row.source in source.sources
-        if rows is not None and wanted and (not source.limit or len(rows) < source.limit):
+        if rows is None or (source.sources and row.source not in source.sources):
+            continue
+        first, same = seen.setdefault(row.key, (line, row))
+        if (same.response, same.program) != (row.response, row.program):
+            what = f"sample {row.sample} of {row.source} to {row.task_id} at temperature {row.temperature:g}"
+            raise DataError(path, line, f"another response than in line {first} for {what}")
+        if first != line:
+            twice += 1
+        elif not source.limit or len(rows) < source.limit:
             rows.append(dataclasses.replace(row, role=role))
     silent = sum(not rows for rows in found.values())
     if silent == len(found):
-        raise MissingDataError(f"{recorded_file(source)}: no response to any of the {len(found)} problems asked")
-    progress(len(found), len(found), f"{silent} problems have no recorded response" if silent else "")
+        raise MissingDataError(f"{path}: no response to any of the {len(found)} problems asked")
+    notes = [f"{silent} problems have no recorded response"] if silent else []
+    notes += [f"{twice} rows are there twice"] if twice else []
+    progress(len(found), len(found), ", ".join(notes))
     for rows in found.values():
         yield from rows
 
 
-def _candidates(path: Path) -> Iterator[Candidate]:
-    """The rows of a file: candidates as the sample stage writes them, or {task_id, model, code}."""
+def _candidates(path: Path) -> Iterator[tuple[int, Candidate]]:
+    """The rows of a file with their lines: candidates as the sample stage writes them, or {task_id, model, code}."""
     numbers = Counter[tuple[str, str]]()
     for line, row in read_rows(path):
         try:
             if "code" in row and "program" not in row:
                 plain = _plain(row)
                 who = (plain.task_id, plain.source)
-                yield dataclasses.replace(plain, sample=numbers[who])
+                yield line, dataclasses.replace(plain, sample=numbers[who])
                 numbers[who] += 1
             else:
-                yield from_row(Candidate, row)
+                yield line, from_row(Candidate, row)
         except KeyError as error:
             raise DataError(path, line, f"a recorded response needs task_id, model and code; there is no {error}") from None
         except ValueError as error:
@@ -71,7 +83,10 @@ def _candidates(path: Path) -> Iterator[Candidate]:
 
 
 def _plain(row: dict[str, Any]) -> Candidate:
-    """{task_id, model, code, …}: how published responses are kept."""
+    """{task_id, model, code, …}: how published responses are kept. Raises ValueError for code that is no text."""
+    if not isinstance(row["code"], str):
+        raise ValueError(f"code must be a string, not {row['code']!r:.80}")
+    code = re.sub("[\ud800-\udfff]", "\ufffd", row["code"])  # no file, pipe or tokenizer takes halves of characters
     # MultiPL-E calls MBPP/234 mbpp_234_volume_cube
     task = str(row["task_id"])
     numbered = re.fullmatch(r"mbpp_(\d+)_\w+", task)
@@ -83,8 +98,8 @@ def _plain(row: dict[str, Any]) -> Candidate:
         temperature=0.0,
         seed=0,
         prompt="",
-        response=str(row["code"]),
-        program=str(row["code"]),
+        response=code,
+        program=code,
         finish="recorded",
     )
 
