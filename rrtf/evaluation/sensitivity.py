@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from rrtf.errors import UserError
-from rrtf.evaluation.comparison import mcnemar
+from rrtf.evaluation.comparison import mcnemar, shown_p
 from rrtf.records import Judged, Outcome
 
 
@@ -32,7 +32,7 @@ class Sensitivity(NamedTuple):
         if self.texts == 0:
             return f"batch size changes nothing: all {self.problems} greedy answers are the same text ({scores})"
         changed = f"{100 * self.texts:.1f} % of the answers, {100 * self.verdicts:.1f} % of the verdicts differ"
-        noise = f"{self.gained} gained, {self.lost} lost, p = {mcnemar(self.gained, self.lost):.2g}"
+        noise = f"{self.gained} gained, {self.lost} lost, {shown_p(mcnemar(self.gained, self.lost))}"
         return f"batch size alone moves greedy decoding: {scores}; {changed} ({noise})"
 
 

@@ -1,6 +1,7 @@
 """Pictures of scores: bars with intervals per benchmark, per difficulty, and what became of the candidates."""
 
 from collections.abc import Sequence
+from math import ceil
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -80,8 +81,10 @@ def score_bars(axes: Axes, scores: Sequence[Score], *, strip: str = "") -> None:
     if crowded:
         for label in axes.get_xticklabels():
             label.set(rotation=30, ha="right", rotation_mode="anchor")
-    axes.set_ylim(0, min(112, 1.15 * max(100 * score.high for score in scores) + 2))
-    axes.legend(fontsize=8.5, frameon=False, loc="best", ncols=min(3, len(models)))
+    # room above the highest bar for the lines of the legend
+    axes.set_ylim(0, (1.12 + 0.1 * ceil(len(models) / 3)) * max(100 * score.high for score in scores) + 2)
+    axes.set_yticks([tick for tick in axes.get_yticks() if tick <= 100])
+    axes.legend(fontsize=8.5, frameon=False, loc="upper right", ncols=min(3, len(models)))
 
 
 def outcome_bars(axes: Axes, sources: Sequence[SourceRow]) -> None:
