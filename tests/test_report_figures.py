@@ -115,7 +115,7 @@ def test_the_columns_of_any_number_of_models_are_all_problems(models):
     figure = overlap_bars(solved, problems=164)
     bars, dots = figure.axes
     assert sum(bar.get_height() for bar in bars.patches) == 164
-    assert [label.get_text() for label in dots.get_xticklabels()] == [f"{len(regions(solved)) - 16} other\nsets", "nobody"]
+    assert [label.get_text() for label in dots.get_xticklabels()] == [f"{len(regions(solved)) - 16}\nother\nsets", "nobody"]
     assert colliding(figure) == []
 
 

@@ -156,6 +156,22 @@ def test_a_candidate_opens_with_its_difference_and_a_link_brings_it_back(tmp_pat
 
 
 @pytest.mark.slow
+def test_the_problems_are_walked_through_with_the_keyboard_alone(tmp_path, browser):
+    browser.open(write_page(tmp_path / "page.html", sections(5), title="a run"))
+    tabs = [{"type": kind, "value": "\ue004"} for _ in range(9) for kind in ("keyDown", "keyUp")]
+    browser.command("actions", actions=[{"type": "key", "id": "keys", "actions": tabs}])
+    assert browser.run("return document.activeElement.id") == "list"
+    told = []
+    for key in ("\ue015", "\ue015", "\ue013", "j", "k", "k", "k"):  # down, down, up
+        pressed = [{"type": kind, "value": key} for kind in ("keyDown", "keyUp")]
+        browser.command("actions", actions=[{"type": "key", "id": "keys", "actions": pressed}])
+        told.append(browser.run("return document.querySelector('#detail h2').textContent"))
+    assert told == [f"set/{number}" for number in (1, 2, 1, 2, 1, 0, 0)]
+    active = "document.getElementById(byId('list').getAttribute('aria-activedescendant'))"
+    assert browser.run(f"return {active}.getAttribute('aria-selected')") == "true"
+
+
+@pytest.mark.slow
 def test_hostile_text_runs_nothing_in_a_real_browser(tmp_path, browser):
     browser.open(write_page(tmp_path / "page.html", hostile_sections(), title=HOSTILE))
     browser.run("document.querySelectorAll('details').forEach(d => d.open = true)")

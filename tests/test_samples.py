@@ -383,6 +383,8 @@ def test_batch_sensitivity_counts_texts_and_verdicts():
     tasks = problems(40)
     first = judged(tasks, "student", 0.5)
     assert batch_sensitivity(first, first, batch_sizes=(1, 32)).sentence.startswith("batch size changes nothing")
+    assert batch_sensitivity(first, first, batch_sizes=(1, 128)).batch_sizes == (1, 40)
+    assert "not put to the test: 40 answers at once are all" in batch_sensitivity(first, first, batch_sizes=(64, 128)).sentence
     second = [
         replace(r, candidate=replace(r.candidate, response=r.candidate.response + " ")) if i < 10 else r
         for i, r in enumerate(first)

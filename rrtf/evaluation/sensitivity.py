@@ -12,7 +12,10 @@ from rrtf.records import Judged, Outcome
 
 
 class Sensitivity(NamedTuple):
-    """Two greedy runs that differ only in batch size: shares of problems with another text, program and verdict; scores."""
+    """Two greedy runs that differ only in batch size: shares of problems with another text, program and verdict; scores.
+
+    `batch_sizes` are at most the problems: more answers than there are can't share a step.
+    """
 
     problems: int
     texts: float
@@ -28,6 +31,8 @@ class Sensitivity(NamedTuple):
     def sentence(self) -> str:
         """What a reader should know before comparing greedy scores across batch sizes."""
         small, large = self.batch_sizes
+        if small == large:
+            return f"batch size was not put to the test: {small} answers at once are all of them, so both runs drew them alike"
         scores = f"{100 * self.first:.1f} % at batch {small}, {100 * self.second:.1f} % at batch {large}"
         if self.texts == 0:
             return f"batch size changes nothing: all {self.problems} greedy answers are the same text ({scores})"
@@ -56,7 +61,7 @@ def batch_sensitivity(first: Sequence[Judged], second: Sequence[Judged], *, batc
         lost=sum(a and not b for a, b in passed),
         first=sum(a for a, _ in passed) / count,
         second=sum(b for _, b in passed) / count,
-        batch_sizes=batch_sizes,
+        batch_sizes=(min(batch_sizes[0], count), min(batch_sizes[1], count)),
     )
 
 

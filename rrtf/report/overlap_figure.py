@@ -80,7 +80,7 @@ def overlap_bars(solved: Mapping[str, set[str]], *, problems: int, title: str = 
     found = sorted(((n, pattern) for pattern, n in regions(solved).items()), key=lambda item: (-item[0], item[1]))
     filled, others = found[:most], found[most:]
     nobody, none = problems - len(set().union(*solved.values())), (False,) * len(solved)
-    rest = {f"{len(others)} other\nsets": sum(n for n, _ in others)} if others else {}
+    rest = {f"{len(others)}\nother\nsets": sum(n for n, _ in others)} if others else {}
     rest["nobody"] = nobody
     columns = [*filled, *((n, none) for n in rest.values())]
     longest = max(map(len, solved)) + len(" (000)")
