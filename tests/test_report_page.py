@@ -54,6 +54,15 @@ def test_hostile_text_stays_data(tmp_path):
     assert payload(tmp_path / "page.html")["problems"][0]["text"] == HOSTILE
 
 
+def test_a_text_that_is_cut_says_so(tmp_path):
+    (section,) = sections(1).values()
+    long = [replace(row, candidate=replace(row.candidate, program="x = 1\n" * 1_000_000)) for row in section.judged]
+    page = write_page(tmp_path / "page.html", {"a": Section(section.problems, long)}, title="long")
+    assert page.stat().st_size < 1_000_000
+    ends = {candidate["program"][-50:] for candidate in payload(page)["problems"][0]["candidates"]}
+    assert all("and 5,980,000 more characters, not on this page" in end for end in ends)
+
+
 def test_nothing_is_loaded_from_anywhere(tmp_path):
     text = write_page(tmp_path / "page.html", sections(), title="a run").read_text("utf-8")
     assert not re.search(r"""(src|href)=["'](?!data:)""", text.split('id="data"')[0])
