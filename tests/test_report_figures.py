@@ -127,6 +127,20 @@ def test_a_level_called_like_a_formula_is_a_name():
     assert "$\\x$ to $5" in texts(difficulty_figure([score], benchmark="mine"))
 
 
+@pytest.mark.parametrize("names", [["a"] * 7, ["builtin_examples_reordered"] * 5, ["a benchmark of some length"] * 2])
+def test_a_run_on_one_page_cuts_and_covers_nothing_however_long_its_names(names):
+    (score,) = (s for s in run_row().scores if s.model == "student" and "/" not in s.benchmark)
+    scores = tuple(replace(score, benchmark=f"{name}_{number}") for number, name in enumerate(names))
+    overrides = ("benchmarks.builtin_heldout.problems.limit=12",) * 6
+    stages = [replace(run_row().stages[0], title=f"judge student on builtin heldout examples_reordered {n}") for n in range(10)]
+    figure = run_figure(replace(run_row(), scores=scores, overrides=overrides, stages=tuple(stages)))
+    leaning = {label.get_text() for label in figure.axes[0].get_xticklabels() if label.get_rotation()}  # their boxes do overlap
+    assert [pair for pair in colliding(figure) if not leaning & set(pair)] == []
+    assert bool(leaning) == (len(names) > 2)
+    box = figure.get_tightbbox()
+    assert box.x0 > -0.05 and box.x1 < figure.get_figwidth() + 0.05
+
+
 def test_the_legend_of_full_bars_hides_none_of_them():
     scores = [
         Score(
