@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
-from rrtf.errors import ConfigurationError, UserError
+from rrtf.errors import ConfigurationError, InfrastructureError, UserError
 from rrtf.evaluation.benchmarks import BenchmarkResult, by_task, require_complete, score
 from rrtf.evaluation.samples import read_samples
 from rrtf.judge.engine import Job, judge
@@ -142,13 +142,16 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point; the exit status is 2 where the user can mend something."""
+    """Entry point; the exit status is 2 where the user can mend something, 3 where the judge failed."""
     arguments = parser().parse_args(argv)
     try:
         arguments.run(arguments, Console(highlight=False))
     except UserError as error:
         print(f"rrtf-evaluate: {error}", file=sys.stderr)
         return 2
+    except InfrastructureError as error:
+        print(f"rrtf-evaluate: the judge failed: {error}", file=sys.stderr)
+        return 3
     except OSError as error:
         print(f"rrtf-evaluate: {error.filename2 or error.filename}: {error.strerror}", file=sys.stderr)
         return 2

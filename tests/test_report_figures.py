@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from report_samples import run_row
 
 from rrtf.errors import UserError
+from rrtf.records import Score
 from rrtf.report.curve_figures import Checkpoint, epochs_figure, learning_figure, running_mean
 from rrtf.report.drawing import save
 from rrtf.report.overlap_figure import overlap_bars, overlap_figure, paper_overlap_panel, paper_regions, regions
@@ -105,6 +106,56 @@ def test_overlap_bars_show_the_counts_of_any_number_of_models():
     largest = max(regions(solved).values())
     assert f"\n{largest}\n" in f"\n{shown}\n"
     assert all(f"{model} ({len(tasks)})" in shown for model, tasks in solved.items())
+
+
+@pytest.mark.parametrize("models", [9, 40])
+def test_the_columns_of_any_number_of_models_are_all_problems(models):
+    rng = random.Random(0)
+    solved = {f"run {i}": {str(t) for t in range(164) if rng.random() < 0.3} for i in range(models)}
+    figure = overlap_bars(solved, problems=164)
+    bars, dots = figure.axes
+    assert sum(bar.get_height() for bar in bars.patches) == 164
+    assert [label.get_text() for label in dots.get_xticklabels()] == [f"{len(regions(solved)) - 16}\nother\nsets", "nobody"]
+    assert colliding(figure) == []
+
+
+def test_a_level_called_like_a_formula_is_a_name():
+    score = Score(
+        benchmark="mine/$\\x$ to $5", model="m_$x_1$", protocol="greedy", k=1, value=1.0, low=0.5, high=1.0,
+        interval="wilson", problems=4, samples=4, solved=4,
+    )  # fmt: skip
+    assert "$\\x$ to $5" in texts(difficulty_figure([score], benchmark="mine"))
+
+
+@pytest.mark.parametrize("names", [["a"] * 7, ["builtin_examples_reordered"] * 5, ["a benchmark of some length"] * 2])
+def test_a_run_on_one_page_cuts_and_covers_nothing_however_long_its_names(names):
+    (score,) = (s for s in run_row().scores if s.model == "student" and "/" not in s.benchmark)
+    scores = tuple(replace(score, benchmark=f"{name}_{number}") for number, name in enumerate(names))
+    overrides = ("benchmarks.builtin_heldout.problems.limit=12",) * 6
+    stages = [replace(run_row().stages[0], title=f"judge student on builtin heldout examples_reordered {n}") for n in range(10)]
+    figure = run_figure(replace(run_row(), scores=scores, overrides=overrides, stages=tuple(stages)))
+    leaning = {label.get_text() for label in figure.axes[0].get_xticklabels() if label.get_rotation()}  # their boxes do overlap
+    assert [pair for pair in colliding(figure) if not leaning & set(pair)] == []
+    assert bool(leaning) == (len(names) > 2)
+    box = figure.get_tightbbox()
+    assert box.x0 > -0.05 and box.x1 < figure.get_figwidth() + 0.05
+
+
+def test_the_legend_of_full_bars_hides_none_of_them():
+    scores = [
+        Score(
+            benchmark=f"mine/level {level}", model=f"a model of some length {model}", protocol="greedy", k=1, value=1.0,
+            low=0.9, high=1.0, interval="wilson", problems=40, samples=40, solved=40,
+        )
+        for level in range(7)
+        for model in range(4)
+    ]  # fmt: skip
+    figure = difficulty_figure(scores, benchmark="mine")
+    figure.draw_without_rendering()
+    (axes,) = figure.axes
+    box = axes.get_legend().get_window_extent()
+    assert not any(box.overlaps(text.get_window_extent()) for text in axes.texts)
+    assert max(axes.get_yticks()) == 100
 
 
 def test_paper_regions_name_who_solves_what():

@@ -54,6 +54,15 @@ def test_hostile_text_stays_data(tmp_path):
     assert payload(tmp_path / "page.html")["problems"][0]["text"] == HOSTILE
 
 
+def test_a_text_that_is_cut_says_so(tmp_path):
+    (section,) = sections(1).values()
+    long = [replace(row, candidate=replace(row.candidate, program="x = 1\n" * 1_000_000)) for row in section.judged]
+    page = write_page(tmp_path / "page.html", {"a": Section(section.problems, long)}, title="long")
+    assert page.stat().st_size < 1_000_000
+    ends = {candidate["program"][-50:] for candidate in payload(page)["problems"][0]["candidates"]}
+    assert all("and 5,980,000 more characters, not on this page" in end for end in ends)
+
+
 def test_nothing_is_loaded_from_anywhere(tmp_path):
     text = write_page(tmp_path / "page.html", sections(), title="a run").read_text("utf-8")
     assert not re.search(r"""(src|href)=["'](?!data:)""", text.split('id="data"')[0])
@@ -153,6 +162,22 @@ def test_a_candidate_opens_with_its_difference_and_a_link_brings_it_back(tmp_pat
     browser.command("url", url="about:blank")
     browser.command("url", url=address)
     assert browser.run("return document.querySelector('#detail h2').textContent") == task
+
+
+@pytest.mark.slow
+def test_the_problems_are_walked_through_with_the_keyboard_alone(tmp_path, browser):
+    browser.open(write_page(tmp_path / "page.html", sections(5), title="a run"))
+    tabs = [{"type": kind, "value": "\ue004"} for _ in range(9) for kind in ("keyDown", "keyUp")]
+    browser.command("actions", actions=[{"type": "key", "id": "keys", "actions": tabs}])
+    assert browser.run("return document.activeElement.id") == "list"
+    told = []
+    for key in ("\ue015", "\ue015", "\ue013", "j", "k", "k", "k"):  # down, down, up
+        pressed = [{"type": kind, "value": key} for kind in ("keyDown", "keyUp")]
+        browser.command("actions", actions=[{"type": "key", "id": "keys", "actions": pressed}])
+        told.append(browser.run("return document.querySelector('#detail h2').textContent"))
+    assert told == [f"set/{number}" for number in (1, 2, 1, 2, 1, 0, 0)]
+    active = "document.getElementById(byId('list').getAttribute('aria-activedescendant'))"
+    assert browser.run(f"return {active}.getAttribute('aria-selected')") == "true"
 
 
 @pytest.mark.slow

@@ -77,6 +77,58 @@ def test_renaming_minds_scopes_keywords_and_other_functions():
     assert varied.text.endswith("In the signature, arg1 is key, arg2 is n, arg3 is solve.")
 
 
+def test_renaming_minds_every_way_to_bind_a_name():
+    code = (
+        "def weigh(key, n=1, solve=None):\n"
+        "    def add(key, n=0):\n        return len(key) + n\n"
+        "    def more():\n        nonlocal n\n        n += add(key=key, n=0)\n"
+        "    more()\n"
+        "    try:\n        raise ValueError(n)\n    except ValueError as solve:\n        n = solve.args[0]\n"
+        "    match key:\n        case [n, *key]:\n            return n + len(key)\n"
+        "    return sorted([n], key=abs)[0]\n"
+    )
+    tests = Tests(kind=TestKind.asserts, asserts=("assert weigh([5, 2]) == 6", "assert weigh((), n=3) == 3"))
+    task = tricky(reference=code, signature="def weigh(key, n=1, solve=None):", tests=tests)
+    assert outcomes([task, rename(task)]) == {Outcome.all_tests_passed: 2}
+
+
+def test_a_coroutine_is_renamed_as_well():
+    tests = Tests(kind=TestKind.asserts, setup="import asyncio", asserts=("assert asyncio.run(weigh(key=2)) == 4",))
+    task = tricky(reference="async def weigh(key):\n    return 2 * key\n", signature="async def weigh(key):", tests=tests)
+    assert rename(task).signature == "async def solve(arg1):"
+    assert outcomes([task, rename(task)]) == {Outcome.all_tests_passed: 2}
+
+
+def test_a_function_called_like_a_word_of_the_text_leaves_the_word_alone():
+    text = "Merge two lists: merge(a, b) gives both, like `merge` of the Unix tools. Don't merge by a.merge(b)."
+    told = rename(tricky(text=text, entry_point="merge", signature="def merge(a, b):", reference="def merge(a, b): ...")).text
+    assert told.startswith(
+        "Merge two lists: solve(a, b) gives both, like `solve` of the Unix tools. Don't merge by a.merge(b)."
+    )
+
+
+@pytest.mark.parametrize("variant", CHANGED)
+def test_edge_cases_are_shown_where_there_is_nothing_else(variant):
+    task = tricky()
+    only = replace(task, tests=replace(task.tests, edge=(0, 1)))
+    assert vary(only, variant).text.count("Examples:\n") == vary(task, variant).text.count("Examples:\n")
+    assert not vary(only, variant).text.endswith("Examples:\n")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"signature": "class weigh:"}, "t/1: its code can't be read, .*: its signature is not that of a function"),
+        ({"signature": "def weigh(key)"}, "t/1: its code can't be read"),
+        ({"reference": "def weigh(key) return 1"}, "t/1: its code can't be read"),
+        ({"prompt": "def weigh(key):\n"}, "t/1: variants are made of text and signature; this problem is asked by its prompt"),
+    ],
+)
+def test_what_cannot_be_put_otherwise_is_refused_in_words(changes, said):
+    with pytest.raises(UserError, match=said):
+        vary(tricky(**changes), Variant.renamed)
+
+
 def test_no_old_name_is_left_in_code(heldout):
     for problem in heldout:
         varied = rename(problem)

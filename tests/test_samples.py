@@ -367,6 +367,22 @@ def test_candidates_that_were_judged_by_two_versions_are_told(tmp_path, capsys):
     assert "may be due to" not in capsys.readouterr().out
 
 
+def test_a_failed_judge_is_told_in_words_and_is_no_wrong_answer(files, capsys):
+    tasks = problems(3)
+    lent = replace(tasks[1].tests, setup="import socket", asserts=("assert add(socket.socket()) == 1",))
+    write_records(files / "socket.jsonl", [tasks[0], replace(tasks[1], tests=lent), tasks[2]])
+    written(files / "three.jsonl", [{"task_id": task.task_id, "solution": task.reference} for task in tasks])
+    assert main(["samples", f"{files}/socket.jsonl", f"{files}/three.jsonl"]) == 3
+    said = capsys.readouterr().err
+    assert "the judge failed: 1 of 3 verdicts" in said and "socket" in said and "Traceback" not in said
+    rows = judged(tasks, "m", 0.5)
+    write_records(files / "whole.jsonl", rows)
+    rows[1] = replace(rows[1], verdict=replace(rows[1].verdict, outcome=Outcome.judge_error, detail="worker died"))
+    write_records(files / "failed.jsonl", rows)
+    assert main(["compare", f"{files}/whole.jsonl", f"{files}/failed.jsonl"]) == 3
+    assert "failed.jsonl: no verdict on set/1, so no score: worker died" in capsys.readouterr().err
+
+
 def test_runs_with_nothing_in_common_are_refused(files, tmp_path, capsys):
     from report_samples import run_row
 
@@ -383,6 +399,8 @@ def test_batch_sensitivity_counts_texts_and_verdicts():
     tasks = problems(40)
     first = judged(tasks, "student", 0.5)
     assert batch_sensitivity(first, first, batch_sizes=(1, 32)).sentence.startswith("batch size changes nothing")
+    assert batch_sensitivity(first, first, batch_sizes=(1, 128)).batch_sizes == (1, 40)
+    assert "not put to the test: 40 answers at once are all" in batch_sensitivity(first, first, batch_sizes=(64, 128)).sentence
     second = [
         replace(r, candidate=replace(r.candidate, response=r.candidate.response + " ")) if i < 10 else r
         for i, r in enumerate(first)

@@ -1,16 +1,13 @@
 """Are two runs on the same problems different? Effect, interval, p and a plain sentence."""
 
 from collections.abc import Mapping, Sequence
-from math import comb, fsum, sqrt
-from statistics import NormalDist
+from math import comb, fsum, hypot
 from typing import NamedTuple
 
 import numpy as np
 
 from rrtf.errors import UserError
-from rrtf.evaluation.statistics import RESAMPLES, SEED, Interval, resampled_means, wilson
-
-SIGNIFICANT = 0.05
+from rrtf.evaluation.statistics import FEW, RESAMPLES, SEED, SIGNIFICANT, Interval, resampled_means, wilson_of_sum
 
 
 class Comparison(NamedTuple):
@@ -37,13 +34,17 @@ class Comparison(NamedTuple):
         points = f"{100 * self.effect:+.1f} points [{100 * self.low:+.1f}, {100 * self.high:+.1f}]"
         counts = f"{self.gained} problem{'s' * (self.gained != 1)} gained, {self.lost} lost of {self.problems}"
         if self.p >= SIGNIFICANT:
-            return f"{self.second} against {self.first}: within noise, p = {self.p:.2g} ({points}; {counts})"
+            return f"{self.second} against {self.first}: within noise, {shown_p(self.p)} ({points}; {counts})"
         word = "better" if self.effect > 0 else "worse"
-        return f"{self.second} is {word} than {self.first}, {_p(self.p)} ({points}; {counts})"
+        return f"{self.second} is {word} than {self.first}, {shown_p(self.p)} ({points}; {counts})"
 
 
-def _p(p: float) -> str:
-    return "p < 0.0001" if p < 1e-4 else f"p = {p:.2g}"
+def shown_p(p: float) -> str:
+    """p in words: two digits, or as many as it takes to be seen on its side of 0.05; never 0."""
+    if p < 1e-4:
+        return "p < 0.0001"
+    digits = next(digits for digits in range(2, 18) if p == SIGNIFICANT or float(f"{p:.{digits}g}") != SIGNIFICANT)
+    return f"p = {p:.{digits}g}"
 
 
 def mcnemar(gained: int, lost: int) -> float:
@@ -70,22 +71,26 @@ def compare(first: Mapping[str, float], second: Mapping[str, float], *, names: t
     """Compare one number a problem (pass@k, 0 to 1) of two runs on the same problems.
 
     The interval is the paired bootstrap over problems. p is McNemar's exact test where all numbers are 0 or 1, else the
-    paired randomization test, which McNemar's is a special case of. Raises UserError where the problems differ.
+    paired randomization test, which McNemar's is a special case of. A difference of 0 that p does not rule out stands in the
+    interval, too: the bootstrap alone leaves it out from four one-sided problems on, the test from six. Raises UserError
+    where the problems differ.
     """
     _same_problems(first, second, names)
     differences = [second[task] - first[task] for task in sorted(first)]
     gained = sum(value > 0 for value in differences)
     lost = sum(value < 0 for value in differences)
+    ends = paired_bootstrap(differences)
     yes_no = {*first.values(), *second.values()} <= {0.0, 1.0}
+    p = mcnemar(gained, lost) if yes_no else randomization_p(differences)
     return Comparison(
         *names,
         problems=len(differences),
         effect=fsum(differences) / len(differences),
-        low=(ends := paired_bootstrap(differences)).low,
-        high=ends.high,
+        low=min(ends.low, 0.0) if p >= SIGNIFICANT else ends.low,
+        high=max(ends.high, 0.0) if p >= SIGNIFICANT else ends.high,
         gained=gained,
         lost=lost,
-        p=mcnemar(gained, lost) if yes_no else randomization_p(differences),
+        p=p,
         test="McNemar, exact" if yes_no else "paired randomization",
     )
 
@@ -93,11 +98,15 @@ def compare(first: Mapping[str, float], second: Mapping[str, float], *, names: t
 def paired_bootstrap(differences: Sequence[float], *, seed: int = SEED) -> Interval:
     """95 % percentile interval of the mean difference, resampling problems.
 
-    Where no problem differs, resampling shows no spread; as many differences as could have hidden bound it instead.
+    Where all but a FEW problems came out the same, resampling shows hardly any spread or none: the interval is put together
+    from Wilson's of what was gained and of what was lost (Newcombe's square-and-add, 1998) as if the two were independent.
     """
-    if not any(differences):
-        hidden = wilson(0, len(differences)).high
-        return Interval(-hidden, hidden, "wilson bound")
+    if sum(difference != 0 for difference in differences) < FEW:
+        gain, loss = (fsum(max(0.0, sign * value) for value in differences) for sign in (1, -1))
+        up, down = (wilson_of_sum(total, len(differences)) for total in (gain, loss))
+        gain, loss = gain / len(differences), loss / len(differences)
+        low = gain - loss - hypot(gain - up.low, down.high - loss)
+        return Interval(low, gain - loss + hypot(up.high - gain, loss - down.low), "wilson bound")
     low, high = np.quantile(resampled_means(differences, seed=seed), [0.025, 0.975])
     return Interval(float(low), float(high), "paired bootstrap over problems")
 
@@ -113,33 +122,3 @@ def _same_problems(first: Mapping[str, float], second: Mapping[str, float], name
     ]
     if wrong:
         raise UserError(f"a paired comparison needs the same problems in both runs: {'; '.join(wrong)}")
-
-
-def smallest_difference(problems: int, *, discordant: float, power: float = 0.8) -> float:
-    """The smallest true difference a paired yes/no comparison of so many problems finds with this power at p < 0.05.
-
-    `discordant` is the share of problems on which the two runs disagree (at least as many as the difference itself).
-    Solves Connor's (1987) sample-size formula for McNemar's test, n = (z_a sqrt(D) + z_b sqrt(D - d^2))^2 / d^2, for d by
-    bisection; never less than the six one-sided problems that exact significance needs.
-    """
-    z_a, z_b = NormalDist().inv_cdf(1 - SIGNIFICANT / 2), NormalDist().inv_cdf(power)
-    low, high = 0.0, 1.0
-    for _ in range(60):
-        middle = (low + high) / 2
-        share = max(discordant, middle)
-        needed = (z_a * sqrt(share) + z_b * sqrt(max(0.0, share - middle**2))) ** 2
-        low, high = (middle, high) if middle**2 * problems < needed else (low, middle)
-    return min(1.0, max(high, 6 / problems))
-
-
-def power_sentence(problems: int, *, value: float) -> str:
-    """What this many problems can show about a score of `value`, in words.
-
-    Two unrelated models of that score would disagree on 2 v (1 - v) of the problems; two checkpoints of one model usually
-    on less, so this is the cautious number.
-    """
-    points = 100 * smallest_difference(problems, discordant=2 * value * (1 - value))
-    if points >= 100:
-        return f"{problems} problems are too few to show any difference (80 % power, p < 0.05)"
-    shown = f"can show a difference of {points:.1f} points or more (80 % power, p < 0.05)"
-    return f"{problems} problems at {100 * value:.1f} % {shown}"

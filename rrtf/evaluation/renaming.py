@@ -41,14 +41,18 @@ class _Renamer(ast.NodeTransformer):
     def __init__(self, old: str, new: str, arguments: dict[str, str]) -> None:
         self.old, self.new, self.arguments = old, new, arguments
         self.within = False
+        self.helpers: set[str] = set()
 
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:  # noqa: N802 - ast's own naming
+    def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> ast.AST:  # noqa: N802 - ast's own naming
         if node.name != self.old or self.within:
             return self.generic_visit(node)
         node.name, self.within = self.new, True
+        self.helpers = {inner.name for inner in ast.walk(node) if isinstance(inner, ast.FunctionDef)}
         self.generic_visit(node)
         self.within = False
         return node
+
+    visit_AsyncFunctionDef = visit_FunctionDef  # noqa: N815
 
     def visit_arg(self, node: ast.arg) -> ast.AST:
         if self.within:
@@ -62,8 +66,18 @@ class _Renamer(ast.NodeTransformer):
             node.id = self.arguments.get(node.id, node.id)
         return node
 
+    def visit_Nonlocal(self, node: ast.Nonlocal) -> ast.AST:  # noqa: N802
+        node.names = [self.arguments.get(name, name) if self.within else name for name in node.names]
+        return node
+
+    def generic_visit(self, node: ast.AST) -> ast.AST:
+        """Also names that are bound without an ast.Name: `except … as name`, `case name`."""
+        if self.within and isinstance(node, (ast.ExceptHandler, ast.MatchAs, ast.MatchStar)):
+            node.name = self.arguments.get(node.name or "", node.name)
+        return super().generic_visit(node)
+
     def visit_Call(self, node: ast.Call) -> ast.AST:  # noqa: N802
-        if isinstance(node.func, ast.Name) and node.func.id == self.old:
+        if isinstance(node.func, ast.Name) and (node.func.id == self.old or (self.within and node.func.id in self.helpers)):
             for keyword in node.keywords:
                 keyword.arg = self.arguments.get(keyword.arg or "", keyword.arg)
         return self.generic_visit(node)
@@ -84,7 +98,8 @@ class _Renamer(ast.NodeTransformer):
 def _arguments(signature: str) -> list[str]:
     """All argument names of a `def …:` line, *args and **kwargs left out (their names are convention)."""
     node = ast.parse(f"{signature}\n    pass").body[0]
-    assert isinstance(node, ast.FunctionDef)
+    if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+        raise SyntaxError("its signature is not that of a function")
     return [argument.arg for argument in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)]
 
 
@@ -99,6 +114,9 @@ def _free(name: str, taken: set[str]) -> str:
 
 
 def _text(problem: Problem, function: str, names: dict[str, str]) -> str:
-    text = re.sub(rf"(?<!\w){re.escape(problem.entry_point)}(?!\w)", function, problem.text)
+    name = re.escape(problem.entry_point)
+    # a name that is an ordinary word, too, is the function's only in a call or in quotes
+    code = rf"(?<![\w.]){name}(?=\()|(?<=[`'\"]){name}(?=[`'\"])"
+    text = re.sub(code if problem.entry_point.isalpha() else rf"(?<![\w.]){name}(?!\w)", function, problem.text)
     said = ", ".join(f"{new} is {old}" for old, new in names.items())
     return f"{text}\n\nIn the signature, {said}." if said else text

@@ -17,7 +17,7 @@ from rrtf.evaluation.settings import Variant
 from rrtf.records import Problem, TestKind
 
 # raise when a variant of the same problem would read otherwise
-VARIANT_VERSION = "1"
+VARIANT_VERSION = "2"
 # examples shown by the variants `examples` and `examples_reordered`
 SHOWN = 3
 
@@ -25,7 +25,7 @@ SHOWN = 3
 def vary(problem: Problem, variant: Variant) -> Problem:
     """The variant of a problem; its id gains "~" and the variant's name, its `parent` is the original.
 
-    Raises UserError for a problem without assert tests or a single function.
+    Raises UserError for a problem without assert tests or a single function, and for one that is asked as a prompt of code.
     """
     if variant is Variant.none:
         return problem
@@ -33,18 +33,25 @@ def vary(problem: Problem, variant: Variant) -> Problem:
         raise UserError(
             f"{problem.task_id}: variants need assert tests and a signature; its tests are {problem.tests.kind.value}"
         )
+    if problem.prompt:
+        raise UserError(f"{problem.task_id}: variants are made of text and signature; this problem is asked by its prompt")
     made: dict[Variant, Callable[[Problem], Problem]] = {
         Variant.renamed: rename,
         Variant.reworded: lambda original: replace(original, text=reword(original.text)),
         Variant.examples: lambda original: _with_examples(original, reordered=False),
         Variant.examples_reordered: lambda original: _with_examples(original, reordered=True),
     }
-    return replace(made[variant](problem), task_id=f"{problem.task_id}~{variant.value}", parent=problem.task_id)
+    try:
+        varied = made[variant](problem)
+    except SyntaxError as error:
+        raise UserError(f"{problem.task_id}: its code can't be read, so it can't be put otherwise: {error}") from None
+    return replace(varied, task_id=f"{problem.task_id}~{variant.value}", parent=problem.task_id)
 
 
 def _with_examples(problem: Problem, *, reordered: bool) -> Problem:
     """The first tests that are no edge cases as examples below the text, in order or in another one."""
-    ordinary = [test for index, test in enumerate(problem.tests.asserts) if index not in problem.tests.edge][:SHOWN]
+    ordinary = [test for index, test in enumerate(problem.tests.asserts) if index not in problem.tests.edge]
+    ordinary = (ordinary or list(problem.tests.asserts))[:SHOWN]
     if reordered:
         # a derangement as far as there is one: the first never stays first
         shift = 1 + random.Random(problem.task_id).randrange(max(1, len(ordinary) - 1))

@@ -7,12 +7,15 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from rrtf.errors import UserError
-from rrtf.evaluation.comparison import mcnemar
+from rrtf.evaluation.comparison import mcnemar, shown_p
 from rrtf.records import Judged, Outcome
 
 
 class Sensitivity(NamedTuple):
-    """Two greedy runs that differ only in batch size: shares of problems with another text, program and verdict; scores."""
+    """Two greedy runs that differ only in batch size: shares of problems with another text, program and verdict; scores.
+
+    `batch_sizes` are at most the problems: more answers than there are can't share a step.
+    """
 
     problems: int
     texts: float
@@ -28,11 +31,13 @@ class Sensitivity(NamedTuple):
     def sentence(self) -> str:
         """What a reader should know before comparing greedy scores across batch sizes."""
         small, large = self.batch_sizes
+        if small == large:
+            return f"batch size was not put to the test: {small} answers at once are all of them, so both runs drew them alike"
         scores = f"{100 * self.first:.1f} % at batch {small}, {100 * self.second:.1f} % at batch {large}"
         if self.texts == 0:
             return f"batch size changes nothing: all {self.problems} greedy answers are the same text ({scores})"
         changed = f"{100 * self.texts:.1f} % of the answers, {100 * self.verdicts:.1f} % of the verdicts differ"
-        noise = f"{self.gained} gained, {self.lost} lost, p = {mcnemar(self.gained, self.lost):.2g}"
+        noise = f"{self.gained} gained, {self.lost} lost, {shown_p(mcnemar(self.gained, self.lost))}"
         return f"batch size alone moves greedy decoding: {scores}; {changed} ({noise})"
 
 
@@ -56,7 +61,7 @@ def batch_sensitivity(first: Sequence[Judged], second: Sequence[Judged], *, batc
         lost=sum(a and not b for a, b in passed),
         first=sum(a for a, _ in passed) / count,
         second=sum(b for _, b in passed) / count,
-        batch_sizes=batch_sizes,
+        batch_sizes=(min(batch_sizes[0], count), min(batch_sizes[1], count)),
     )
 
 

@@ -4,8 +4,9 @@ The unit is always the problem. Samples of one problem are not independent, so t
 before anything here sees them (the paper prints no interval at all; all of this is ours).
 """
 
+from collections import Counter
 from collections.abc import Sequence
-from math import sqrt
+from math import ceil, floor, fsum, sqrt
 from statistics import NormalDist
 from typing import NamedTuple
 
@@ -17,6 +18,11 @@ from rrtf.errors import UserError
 # ours: enough that the ends of an interval move by less than 0.1 point between seeds at 164 problems
 RESAMPLES = 10_000
 SEED = 0
+# ours: with fewer problems that differ from the rest, what happened to be drawn hides what could have been: bootstrap intervals
+# "of 95 %" held the truth in 69 to 80 % of simulated benchmarks of 20 and 60 problems. The usual rule for rare events is five
+FEW = 5
+# p below this is a difference
+SIGNIFICANT = 0.05
 Z95 = NormalDist().inv_cdf(0.975)
 
 
@@ -56,23 +62,20 @@ def resampled_means(values: Sequence[float], *, seed: int = SEED, resamples: int
 def bootstrap(values: Sequence[float], *, seed: int = SEED) -> Interval:
     """Percentile bootstrap over problems for the mean of one number a problem (pass@k of n samples), each in [0, 1].
 
-    Where every problem scored the same, resampling shows no spread at all and would print a zero-width interval; the
-    spread of a share with that mean over as many yes/no problems is an upper bound and is printed instead.
+    Where all but a FEW problems scored the same, resampling shows hardly any spread or none; the spread of a share with that
+    mean over as many yes/no problems is an upper bound and is printed instead.
     """
     if not values:
         raise UserError("an interval needs at least one problem")
-    if min(values) == max(values):
-        return wilson_of_mean(values[0], len(values))
+    if len(values) - max(Counter(values).values()) < FEW:
+        return wilson_of_sum(fsum(values), len(values))
     low, high = np.quantile(resampled_means(values, seed=seed), [0.025, 0.975])
     return Interval(float(low), float(high), "bootstrap over problems")
 
 
-def wilson_of_mean(mean: float, problems: int) -> Interval:
-    """Wilson's interval around a mean that need not be a whole count; an upper bound for any values in [0, 1]."""
-    below, above = int(mean * problems), min(problems, int(mean * problems) + 1)
-    if below == mean * problems:
-        above = below
-    return Interval(wilson(below, problems).low, wilson(above, problems).high, "wilson bound")
+def wilson_of_sum(total: float, problems: int) -> Interval:
+    """Wilson's interval around a mean of values in [0, 1] whose sum need not be a whole count; an upper bound for any."""
+    return Interval(wilson(floor(total), problems).low, wilson(min(problems, ceil(total)), problems).high, "wilson bound")
 
 
 def interval(values: Sequence[float], *, seed: int = SEED) -> Interval:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from rrtf.errors import UserError
+from rrtf.errors import InfrastructureError, UserError
 from rrtf.evaluation.comparison import Comparison, compare
 from rrtf.evaluation.pass_at_k import pass_at_k
 from rrtf.records import Judged, Outcome
@@ -92,7 +92,10 @@ def _name(path: Path, other: Path) -> str:
 
 
 def scores_of(path: Path, *, k: int = 1) -> dict[str, Scores]:
-    """pass@k of each problem, for everything a file holds. Of several runs in one results file, the last counts."""
+    """pass@k of each problem, for everything a file holds. Of several runs in one results file, the last counts.
+
+    Raises UserError for a file that holds none, InfrastructureError for one in which the judge failed.
+    """
     _, row = next(read_rows(path), (0, None))
     if row is None:
         raise UserError(f"{path}: empty")
@@ -114,6 +117,8 @@ def _of_judged(path: Path, k: int) -> dict[str, Scores]:
         told = (row.verdict.judge_version, row.candidate.profile, f"{row.candidate.temperature:g}")
         for found, value in zip(circumstances.values(), told, strict=True):
             found.add(value)
+        if row.verdict.outcome is Outcome.judge_error:
+            raise InfrastructureError(f"{path}: no verdict on {row.candidate.task_id}, so no score: {row.verdict.detail}")
         passed = row.verdict.outcome is Outcome.all_tests_passed
         tried.setdefault(row.candidate.source, {}).setdefault(row.candidate.task_id, []).append(passed)
     return {

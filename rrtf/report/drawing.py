@@ -6,6 +6,7 @@ Figures are built on matplotlib's objects, never through pyplot: no global state
 from collections.abc import Sequence
 from pathlib import Path
 
+from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -16,6 +17,8 @@ PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#6
 HATCHES = ("", "///", "...", "xxx", "\\\\\\", "+++", "ooo")
 INK, QUIET, GRID = "#222222", "#666666", "#dddddd"
 DPI = 150
+# a user's name for a level or a model is not a formula: two dollar signs would be read as one, and end the run where it is none
+rcParams["text.parse_math"] = False
 
 
 def canvas(width: float, height: float, *, title: str = "") -> Figure:

@@ -1,7 +1,7 @@
 """Who solves what: the paper's Figure 5 for any runs, as circles for three models and as bars for any number."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from itertools import product
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -11,7 +11,8 @@ from rrtf.errors import UserError
 from rrtf.report.drawing import INK, PALETTE, QUIET, canvas, colours, tidy
 from rrtf.report.paper import FIGURE_5_MODELS, OVERLAP_REGIONS, Overlap
 
-Regions = dict[tuple[bool, ...], int]
+# a set of models without an entry solves nothing together
+Regions = Mapping[tuple[bool, ...], int]
 
 # where three circles of radius 1 lie, and where each region's number stands
 _CENTRES = ((-0.55, 0.35), (0.55, 0.35), (0.0, -0.6))
@@ -29,10 +30,7 @@ _NAMES = ((-1.0, 1.58), (1.0, 1.58), (0.0, -1.82))
 
 def regions(solved: Mapping[str, set[str]]) -> Regions:
     """Problems counted by who solves them; the keys say yes or no for each model, in the mapping's order."""
-    counts: Regions = dict.fromkeys((pattern for pattern in product((True, False), repeat=len(solved)) if any(pattern)), 0)
-    for task in set().union(*solved.values()):
-        counts[tuple(task in tasks for tasks in solved.values())] += 1
-    return counts
+    return Counter(tuple(task in tasks for tasks in solved.values()) for task in set().union(*solved.values()))
 
 
 def paper_regions(panel: Overlap) -> Regions:
@@ -67,7 +65,7 @@ def _circles(axes: Axes, models: Sequence[str], counts: Regions) -> None:
         total = sum(count for pattern, count in counts.items() if pattern[index])
         axes.text(*place, f"{model}\n{total} solved", ha="center", va="center", fontsize=9.5, color=INK)
     for pattern, (x, y) in _PLACES.items():
-        axes.text(x, y, str(counts[pattern]), ha="center", va="center", fontsize=13, fontweight="bold", color=INK)
+        axes.text(x, y, str(counts.get(pattern, 0)), ha="center", va="center", fontsize=13, fontweight="bold", color=INK)
     axes.set_xlim(-1.95, 1.95)
     axes.set_ylim(-2.05, 1.8)
     axes.set_aspect("equal")
@@ -75,20 +73,29 @@ def _circles(axes: Axes, models: Sequence[str], counts: Regions) -> None:
 
 
 def overlap_bars(solved: Mapping[str, set[str]], *, problems: int, title: str = "", most: int = 16) -> Figure:
-    """One column per set of models that solve the same problems, the largest first; dots below say which models."""
-    filled = sorted(((n, pattern) for pattern, n in regions(solved).items() if n), key=lambda item: (-item[0], item[1]))[:most]
-    nobody = problems - len(set().union(*solved.values()))
-    columns = [*filled, (nobody, (False,) * len(solved))]
+    """One column per set of models that solve the same problems, the largest first; dots below say which models.
+
+    Beyond `most` sets the others share a column, so that all columns together are all problems.
+    """
+    found = sorted(((n, pattern) for pattern, n in regions(solved).items()), key=lambda item: (-item[0], item[1]))
+    filled, others = found[:most], found[most:]
+    nobody, none = problems - len(set().union(*solved.values())), (False,) * len(solved)
+    rest = {f"{len(others)}\nother\nsets": sum(n for n, _ in others)} if others else {}
+    rest["nobody"] = nobody
+    columns = [*filled, *((n, none) for n in rest.values())]
     longest = max(map(len, solved)) + len(" (000)")
     width = max(5.0, 0.8 + 0.08 * longest + 0.5 * len(columns))
     figure = canvas(width, 3.4 + 0.3 * len(solved), title=title or "problems by who solves them")
     bars, dots = figure.subplots(2, 1, sharex=True, height_ratios=(3, max(1.0, 0.45 * len(solved))))
     tidy(bars, y="problems")
-    bars.bar(range(len(columns)), [n for n, _ in columns], color=["#444444"] * len(filled) + ["#C8C8C8"], width=0.65)
+    bars.bar(
+        range(len(columns)), [n for n, _ in columns], color=["#444444"] * len(filled) + ["#C8C8C8"] * len(rest), width=0.65
+    )
     for index, (n, _) in enumerate(columns):
         bars.text(index, n, str(n), ha="center", va="bottom", fontsize=8.5, color=INK)
     bars.margins(y=0.12)
     _dots(dots, solved, [pattern for _, pattern in columns])
+    dots.set_xticks(range(len(filled), len(columns)), list(rest))
     return figure
 
 
@@ -99,6 +106,5 @@ def _dots(axes: Axes, solved: Mapping[str, set[str]], patterns: Sequence[tuple[b
         shades = [palette[model] if pattern[row] else "#e4e4e4" for pattern in patterns]
         axes.scatter(range(len(patterns)), [row] * len(patterns), s=70, c=shades)
     axes.set_yticks(range(len(solved)), [f"{model} ({len(tasks)})" for model, tasks in solved.items()])
-    axes.set_xticks([len(patterns) - 1], ["nobody"])
     axes.set_ylim(len(solved) - 0.5, -0.5)
     axes.spines[["left", "bottom"]].set_visible(False)

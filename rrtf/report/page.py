@@ -52,10 +52,10 @@ def _problem(section: str, problem: Problem, sources: Mapping[str, list[Judged]]
     return {
         "set": section,
         "id": problem.task_id,
-        "text": problem.text[:LONGEST],
-        "code": (problem.signature or problem.prompt)[:LONGEST],
-        "reference": problem.reference[:LONGEST],
-        "tests": _tests(problem.tests)[:LONGEST],
+        "text": _shown(problem.text),
+        "code": _shown(problem.signature or problem.prompt),
+        "reference": _shown(problem.reference),
+        "tests": _shown(_tests(problem.tests)),
         "difficulty": problem.difficulty,
         "topic": problem.topic,
         "candidates": [_candidate(row) for row in kept],
@@ -75,15 +75,22 @@ def _candidate(row: Judged) -> dict[str, Any]:
         "sample": candidate.sample,
         "temperature": candidate.temperature,
         "finish": candidate.finish,
-        "program": candidate.program[:LONGEST],
-        "response": candidate.response[:LONGEST] if candidate.response != candidate.program else "",
+        "program": _shown(candidate.program),
+        "response": _shown(candidate.response) if candidate.response != candidate.program else "",
         "outcome": verdict.outcome.value,
         "passed": verdict.passed,
         "total": verdict.total,
-        "detail": verdict.detail[:2000],
+        "detail": _shown(verdict.detail, 2000),
         "seconds": round(verdict.cpu_seconds, 3),
         "trust": verdict.trust.value,
     }
+
+
+def _shown(text: str, longest: int = LONGEST) -> str:
+    """A text as far as it is put on the page, and how much of it is not."""
+    return (
+        text if len(text) <= longest else f"{text[:longest]}\n… and {len(text) - longest:,} more characters, not on this page"
+    )
 
 
 def _tests(tests: Tests) -> str:

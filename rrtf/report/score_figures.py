@@ -1,6 +1,8 @@
 """Pictures of scores: bars with intervals per benchmark, per difficulty, and what became of the candidates."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from math import ceil
+from textwrap import wrap
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -22,13 +24,16 @@ OUTCOME_COLOURS = {
 }
 # lines that a panel of bars has room for at least, so that a single bar does not fill it
 _FEWEST = 4
+# characters of labels that have room side by side below a panel
+_CHARACTERS = 60
 
 
 def run_figure(row: RunRow) -> Figure:
     """A run on one page: scores with intervals, outcomes per source, groups, and where the time went."""
-    figure = canvas(11.0, 7.2, title=row.title[:110])
-    panels = figure.subplots(2, 2, width_ratios=(1.15, 1))
     whole = [score for score in row.scores if "/" not in score.benchmark]
+    room = 1.6 if _crowded({f"{score.benchmark}\npass@{score.k}" for score in whole}) else 0.0  # for names that lean
+    figure = canvas(11.0, 8.2 + room, title="\n".join(wrap(row.title, 90, max_lines=2, placeholder=" …")))
+    panels = figure.subplots(2, 2, width_ratios=(1.15, 1))
     score_bars(panels[0, 0], whole)
     outcome_bars(panels[0, 1], row.sources)
     group_bars(panels[1, 0], row.groups)
@@ -75,13 +80,20 @@ def score_bars(axes: Axes, scores: Sequence[Score], *, strip: str = "") -> None:
                 fontsize=7.5 if len(scores) <= 12 else 5.5,
                 color=INK,
             )
-    crowded = len(names) > 5
+    crowded = _crowded(names.values())
     axes.set_xticks(range(len(names)), [name.replace("\n", " ") if crowded else name for name in names.values()])
     if crowded:
         for label in axes.get_xticklabels():
             label.set(rotation=30, ha="right", rotation_mode="anchor")
-    axes.set_ylim(0, min(112, 1.15 * max(100 * score.high for score in scores) + 2))
-    axes.legend(fontsize=8.5, frameon=False, loc="best", ncols=min(3, len(models)))
+    # room above the highest bar for the lines of the legend
+    axes.set_ylim(0, (1.12 + 0.1 * ceil(len(models) / 3)) * max(100 * score.high for score in scores) + 2)
+    axes.set_yticks([tick for tick in axes.get_yticks() if tick <= 100])
+    axes.legend(fontsize=8.5, frameon=False, loc="upper right", ncols=min(3, len(models)))
+
+
+def _crowded(names: Collection[str]) -> bool:
+    """Whether names have no room side by side below a panel."""
+    return len(names) > 5 or sum(max(map(len, name.split("\n"))) for name in names) > _CHARACTERS
 
 
 def outcome_bars(axes: Axes, sources: Sequence[SourceRow]) -> None:

@@ -7,7 +7,8 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from rrtf.evaluation.comparison import power_sentence
+from rrtf.evaluation.comparison import shown_p
+from rrtf.evaluation.power import power_sentence
 from rrtf.problems.dropped import DataReport
 from rrtf.records import Outcome, Score
 from rrtf.report.rows import GroupRow, RunRow, SourceRow, StageRow
@@ -154,6 +155,6 @@ def runs_table(rows: Sequence[RunRow], *, benchmark: str, k: int = 1) -> Table:
             str(row.seed),
             *cells,
             difference,
-            f"{paired[-1].p:.2g}" if paired else "-",
+            shown_p(paired[-1].p).removeprefix("p ").removeprefix("= ") if paired else "-",
         )
     return table
