@@ -50,6 +50,16 @@ def load_config(folder: Path) -> Any:
         return AutoConfig.from_pretrained(folder, trust_remote_code=False)
 
 
+def load_generation(folder: Path) -> Any:
+    """The folder's generation settings, None where it has none of its own. Raises UserError."""
+    from transformers import GenerationConfig
+
+    if not (folder / "generation_config.json").is_file():
+        return None
+    with reading(folder):
+        return GenerationConfig.from_pretrained(folder)
+
+
 def load_causal_lm(folder: Path, *, device: str = "cpu", plain: bool = False, **options: Any) -> Any:
     """The folder's causal language model on `device`; nothing pickled is read.
 
