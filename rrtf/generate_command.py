@@ -102,7 +102,10 @@ def _generate(options: argparse.Namespace, prompt: str) -> None:
     loaded = time.perf_counter()
     text = _text(engine.tokenizer, prompt, options)
     ids = engine.tokenizer(text, add_special_tokens=False)["input_ids"]
-    draw = Draw(options.max_new_tokens, options.temperature, options.top_p, options.seed)
+    room = engine.limits.context - len(ids)
+    if room < 1:
+        raise UserError(f"the prompt has {len(ids)} tokens, and {folder} knows {engine.limits.context} positions: none is left")
+    draw = Draw(min(options.max_new_tokens, room), options.temperature, options.top_p, options.seed)
     times: list[float] = []
     for piece in until(pieces(engine.tokenizer, _timed(engine.stream(ids, draw), times)), options.stop):
         print(piece, end="", flush=True)

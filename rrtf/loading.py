@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rrtf.errors import UserError
-from rrtf.gptq_folders import gptqmodel_at_work, is_gptq, quantized_by, unpack
+from rrtf.gptq_folders import gptqmodel_at_work, is_gptq, laid_out, quantized_by, unpack
 
 
 @contextlib.contextmanager
@@ -50,6 +50,16 @@ def load_config(folder: Path) -> Any:
         return AutoConfig.from_pretrained(folder, trust_remote_code=False)
 
 
+def load_generation(folder: Path) -> Any:
+    """The folder's generation settings, None where it has none of its own. Raises UserError."""
+    from transformers import GenerationConfig
+
+    if not (folder / "generation_config.json").is_file():
+        return None
+    with reading(folder):
+        return GenerationConfig.from_pretrained(folder)
+
+
 def load_causal_lm(folder: Path, *, device: str = "cpu", plain: bool = False, **options: Any) -> Any:
     """The folder's causal language model on `device`; nothing pickled is read.
 
@@ -59,11 +69,11 @@ def load_causal_lm(folder: Path, *, device: str = "cpu", plain: bool = False, **
     and MissingDataError for a GPTQ folder without the extra that reads it.
     """
     if not is_gptq(folder):
-        model = _load_causal_lm(folder, **options)
+        model = _load_causal_lm(folder, folder, **options)
         return model if device == "cpu" else model.to(device)
     on_device = {} if device == "cpu" else {"device_map": {"": device}}  # it chooses the kernels by the device it loads to
-    with gptqmodel_at_work(folder):
-        model = _load_causal_lm(folder, **on_device, **options)
+    with gptqmodel_at_work(folder), laid_out(folder) as readable:
+        model = _load_causal_lm(folder, readable, **on_device, **options)
         if device == "cpu":
             unpack(model, every=plain)
     return model
@@ -75,12 +85,13 @@ def refuse_quantized(folder: Path) -> None:
         raise UserError(f"{folder}: quantized ({method}), so it can neither be trained nor take an adapter; name the original")
 
 
-def _load_causal_lm(folder: Path, **options: Any) -> Any:
+def _load_causal_lm(folder: Path, readable: Path, **options: Any) -> Any:
+    """The model of `folder`, whose files lie in `readable` as transformers wants them."""
     from transformers import AutoModelForCausalLM
 
     options |= {"use_safetensors": True, "trust_remote_code": False, "ignore_mismatched_sizes": True}
     with reading(folder):
-        loaded: Any = AutoModelForCausalLM.from_pretrained(folder, output_loading_info=True, **options)
+        loaded: Any = AutoModelForCausalLM.from_pretrained(readable, output_loading_info=True, **options)
     model, found = loaded
     absent = sorted(found["missing_keys"]) + sorted(name for name, *_ in found["mismatched_keys"])
     quantized = getattr(model.config, "quantization_config", None)

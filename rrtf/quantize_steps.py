@@ -15,7 +15,7 @@ from rrtf.steps import Evaluation, Model, Planner
 from rrtf.store import read_records, write_records
 
 # raise when measuring or comparing the same formats would give other numbers
-QUANTIZE_VERSION = "3"
+QUANTIZE_VERSION = "4"
 
 
 def checkpoint_of(model: Model) -> Path:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -18,6 +19,7 @@ from training_models import checkpoint, tokenizer
 from rrtf.generate_command import main, pieces, until
 from rrtf.plan import Stage
 from rrtf.quantize.convert import quantize
+from rrtf.quantize.engines import Draw, load
 from rrtf.quantize.settings import Method, Quantization
 from rrtf.report.settings import Logger, WandbMode
 from rrtf.run import execute_run
@@ -33,7 +35,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     root = tmp_path_factory.mktemp("generate")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(root / "cache"))
-        checkpoint(root / "model")
+        checkpoint(root / "model", max_position_embeddings=1 << 20)  # none of the endless answers below ends of itself
         return root / "model", quantize(root / "model", Quantization(method=Method.ct2_float32), out=root / "small")
 
 
@@ -144,6 +146,38 @@ def test_a_template_that_refuses_is_a_mistake_in_words(
 def test_a_system_message_needs_a_template(folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(folders[0]), "x", "--system", "Be brief."]) == 2
     assert "chat template" in capsys.readouterr().err
+
+
+def both(folder: Path, family: str = "llama", **changes: Any) -> tuple[Path, Path]:
+    """A tiny random model in a folder of its own, and the same in CTranslate2's format."""
+    checkpoint(folder / "model", family, **changes)
+    return folder / "model", quantize(folder / "model", Quantization(method=Method.ct2_float32), out=folder / "small")
+
+
+def test_every_format_ends_at_every_end_token_of_the_generation_settings(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = checkpoint(tmp_path / "model")
+    written = load(model, threads=1).generate([list(b"def f():")], new_tokens=10, forced=False)[0]
+    settings = json.loads((model / "generation_config.json").read_text()) | {"eos_token_id": [256, written[4]]}
+    (model / "generation_config.json").write_text(json.dumps(settings))
+    small = quantize(model, Quantization(method=Method.ct2_float32), out=tmp_path / "small")
+    wanted = written[: written.index(written[4])]
+    for folder in (model, small):
+        engine = load(folder, threads=1)
+        assert list(engine.stream(list(b"def f():"), Draw(10))) == wanted
+        assert engine.generate([list(b"def f():")], new_tokens=10, forced=False)[0] in (wanted, [*wanted, written[4]])
+        assert len(engine.generate([list(b"def f():")], new_tokens=10, forced=True)[0]) == 10
+
+
+@pytest.mark.parametrize("kind", [0, 1])
+def test_no_token_is_asked_beyond_what_the_model_knows(kind: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A model with learned positions has no number for the next one."""
+    folder = both(tmp_path, "gpt2", vocab_size=257)[kind]
+    assert main([str(folder), "x" * 256, *PLAIN]) == 2
+    assert "the prompt has 256 tokens, and" in capsys.readouterr().err
+    assert main([str(folder), "x" * 250, *PLAIN]) == 0
+    assert "250 prompt tokens" in capsys.readouterr().err
 
 
 def started(*arguments: str) -> "subprocess.Popen[bytes]":

@@ -2,11 +2,13 @@
 
 import importlib.util
 import json
+import resource
 import shutil
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from training_models import checkpoint
 
 from rrtf.errors import MissingDataError, UserError
@@ -18,6 +20,7 @@ from rrtf.quantize import sidecar
 from rrtf.quantize.convert import quantize
 from rrtf.quantize.measure import Format, measure
 from rrtf.quantize.settings import Measurement, Method, Quantization
+from rrtf.quantize.support import refuse
 from rrtf.sampling.settings import HuggingFace
 from rrtf.settings import Settings
 from rrtf.training.models import load_model
@@ -37,6 +40,23 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return checkpoint(tmp_path_factory.mktemp("models") / "llama", **WIDE)
+
+
+@with_gptq
+@pytest.mark.slow
+def test_layers_are_counted_as_they_are_done_and_a_full_disk_is_said_in_words(source: Path, tmp_path: Path) -> None:
+    """Its output came in blocks, at the end, and what was counted was whichever bar stood in it."""
+    said: list[tuple[int, int, str]] = []
+    quantize(source, INT8, TEXTS, out=tmp_path / "out", report=lambda *done: said.append(done))
+    assert sorted(set(said)) == [(1, 2, "layers"), (2, 2, "layers")]
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, hard))  # a child's files, too
+    try:
+        with pytest.raises(UserError, match="no space left while writing full; nothing was kept"):
+            quantize(source, INT8, TEXTS, out=tmp_path / "full")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not (tmp_path / "full").exists()
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +132,16 @@ def test_four_bits_keep_their_kernel_unless_many_rows_are_wanted(source: Path, t
 
 @with_gptq
 @pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="needs /proc")
+def test_packed_weights_do_not_stay_in_memory_beside_the_unpacked(made: Path) -> None:
+    """The file stayed mapped, because the embedding, which is not packed, lay in the same mapping."""
+    model = load_causal_lm(made)
+    assert str(made) not in Path("/proc/self/maps").read_text()
+    assert kernels(model) == {"Linear"}
+
+
+@with_gptq
+@pytest.mark.slow
 def test_only_the_answer_is_printed(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for _ in range(2):
         assert main([str(made), "x =", "--plain", "--max-new-tokens", "4", "--threads", "1"]) == 0
@@ -135,11 +165,52 @@ def test_the_folder_is_described_and_a_damaged_one_is_said(source: Path, made: P
         load_causal_lm(broken)
 
 
+def as_autogptq_left_it(folder: Path, *, shards: bool) -> None:
+    """Turn a GPTQModel folder into the layout of AutoGPTQ's older releases."""
+    config = json.loads((folder / "config.json").read_text())
+    told = config.pop("quantization_config")
+    (folder / "config.json").write_text(json.dumps(config))
+    names = ("bits", "group_size", "desc_act", "sym")
+    own = {name: told[name] for name in names} | {"damp_percent": 0.01, "static_groups": False, "true_sequential": True}
+    own |= {"model_name_or_path": None, "model_file_base_name": None}
+    (folder / "quantize_config.json").write_text(json.dumps(own))
+    named = f"gptq_model-{told['bits']}bit-{told['group_size']}g"
+    if shards:
+        (folder / "model.safetensors").rename(folder / f"{named}-00001-of-00001.safetensors")
+        tensors = load_file(folder / f"{named}-00001-of-00001.safetensors")
+        index = {"metadata": {"total_size": 1}, "weight_map": dict.fromkeys(tensors, f"{named}-00001-of-00001.safetensors")}
+        (folder / f"{named}.safetensors.index.json").write_text(json.dumps(index))
+    else:
+        (folder / "model.safetensors").rename(folder / f"{named}.safetensors")
+
+
+@with_gptq
+@pytest.mark.slow
+@pytest.mark.parametrize("shards", [False, True])
+def test_what_autogptq_wrote_answers_as_gptqmodels_folder_does(
+    shards: bool, made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ask = ["def add(a, b):", "--plain", "--max-new-tokens", "8", "--threads", "1", "--quiet"]
+    assert main([str(made), *ask]) == 0
+    wanted = capsys.readouterr().out
+    folder = shutil.copytree(made, tmp_path / "autogptq")
+    as_autogptq_left_it(folder, shards=shards)
+    assert is_gptq(folder)
+    before = sorted(folder.iterdir())
+    assert main([str(folder), *ask]) == 0
+    assert capsys.readouterr().out == wanted
+    assert sorted(folder.iterdir()) == before
+    with pytest.raises(UserError, match="already quantized .gptq."):
+        refuse(folder, [Quantization(method=Method.ct2_int8)])
+    for weights in folder.glob("*.safetensors"):
+        weights.write_bytes(weights.read_bytes()[:5000])
+    with pytest.raises(UserError, match="autogptq: can't be loaded"):
+        load_causal_lm(folder)
+
+
 @with_gptq
 @pytest.mark.slow
 def test_weights_that_are_missing_are_never_made_up(made: Path, tmp_path: Path) -> None:
-    from safetensors.torch import load_file, save_file
-
     lacking = shutil.copytree(made, tmp_path / "lacking")
     tensors = load_file(lacking / "model.safetensors")
     save_file({name: t for name, t in tensors.items() if "layers.1.mlp.up_proj" not in name}, lacking / "model.safetensors")
@@ -152,6 +223,7 @@ def test_weights_that_are_missing_are_never_made_up(made: Path, tmp_path: Path) 
 def test_the_kernel_that_ran_is_said(source: Path, made: Path) -> None:
     settings = Measurement(rounds=1, prompt_tokens=8, new_tokens=2, threads=1)
     rows = measure([Format("original", source), Format("int8", made)], ["def add(a, b):\n"], settings)
+    assert all(row.loaded_mb < 12 for row in rows), "the weights are 0.5 MiB, and libraries are not counted"
     assert [row.kernel for row in rows] == ["Linear float32", "Linear bfloat16"]
 
 

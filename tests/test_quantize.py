@@ -1,13 +1,16 @@
 """Small formats are made whole or not at all, never over another, and only where the architecture allows it."""
 
+import contextlib
 import json
 import os
+import resource
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from training_models import checkpoint
+from training_models import checkpoint, tokenizer
 
 from rrtf.errors import ConfigurationError, MissingDataError, UserError
 from rrtf.problems.load import load
@@ -81,11 +84,23 @@ def test_families_with_a_loader_are_supported(family: str, tmp_path: Path) -> No
 
 
 def test_a_loader_that_would_fail_is_found_without_weights(source: Path, tmp_path: Path) -> None:
+    shutil.copytree(source, tmp_path, dirs_exist_ok=True)
     config = json.loads((source / "config.json").read_text())
     yarn = {"rope_type": "yarn", "factor": 2.0, "rope_theta": 10000.0, "original_max_position_embeddings": 128}
     (tmp_path / "config.json").write_text(json.dumps(config | {"rope_parameters": yarn}))
     (found,) = support(tmp_path, [INT8])
     assert "CTranslate2's loader for llama fails" in found.reason and "yarn" in found.reason.lower()
+
+
+def test_an_embedding_wider_than_the_vocabulary_is_refused_before_the_work(
+    tmp_path: Path,
+) -> None:
+    """The converter would fail after it; for Llama and its like it fills the vocabulary up itself."""
+    checkpoint(tmp_path / "gpt2", "gpt2")
+    (found,) = support(tmp_path / "gpt2", [INT8])
+    assert found.reason == "its embedding has 300 rows and its tokenizer 257 texts, which CTranslate2 wants alike"
+    checkpoint(tmp_path / "exact", "gpt2", vocab_size=257)
+    assert support(tmp_path / "exact", [INT8])[0].works
 
 
 def test_what_is_quantized_already_is_refused(source: Path, tmp_path: Path) -> None:
@@ -119,6 +134,14 @@ def test_nothing_rounded_means_nothing_changed(source: Path, made: Path) -> None
             assert engine.score(prompt[:4], prompt[4:]) == pytest.approx(whole[3:], abs=1e-3)
     together = converted.generate(PROMPTS, new_tokens=5, forced=True)
     assert [len(row) for row in together] == [5, 5, 5]
+
+
+@pytest.mark.parametrize("family, rows", [("qwen2", 300), ("gemma", 300), ("gpt2", 257), ("gpt_bigcode", 300)])
+def test_every_family_answers_from_its_converted_folder_as_from_its_own(family: str, rows: int, tmp_path: Path) -> None:
+    """StarCoder's (gpt_bigcode) could be converted and then not be loaded."""
+    source = checkpoint(tmp_path / "model", family, vocab_size=rows)
+    small = quantize(source, FLOAT32, out=tmp_path / "small")
+    assert _answers(load_engine(source, threads=1)) == _answers(load_engine(small, threads=1))
 
 
 @pytest.mark.parametrize("kind", ["original", "converted"])
@@ -175,7 +198,7 @@ def test_a_full_disk_is_noticed_before_and_during(source: Path, tmp_path: Path, 
     usage = shutil.disk_usage(tmp_path)
     with monkeypatch.context() as patch:
         patch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=10))
-        with pytest.raises(UserError, match="GB free"):
+        with pytest.raises(UserError, match="MB free"):
             quantize(source, INT8, out=tmp_path / "out")
 
     def full(*arguments: Any, **options: Any) -> None:
@@ -185,6 +208,41 @@ def test_a_full_disk_is_noticed_before_and_during(source: Path, tmp_path: Path, 
     with pytest.raises(UserError, match="no space left"):
         quantize(source, INT8, out=tmp_path / "out")
     assert not (tmp_path / "out").exists() and not (tmp_path / "out.partial").exists()
+
+
+@contextlib.contextmanager
+def files_end_at(size: int) -> Iterator[None]:
+    """The system's own limit on a file's size, as good as a full disk: what is written beyond it fails, in a child too."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("lost", ["model.bin", "tokenizer.json"])
+def test_whichever_file_finds_the_disk_full_nothing_is_kept(lost: str, tmp_path: Path) -> None:
+    """The tokenizer's library says it in an exception of its own."""
+    source, own = checkpoint(tmp_path / "model"), tokenizer()
+    own.add_tokens(["x" * 8_000 + str(number) for number in range(30)])
+    own.save_pretrained(source)
+    sizes = {file.name: file.stat().st_size for file in quantize(source, FLOAT32, out=tmp_path / "whole").iterdir()}
+    assert sizes["model.bin"] < sizes["tokenizer.json"]
+    with files_end_at(sizes[lost] - 1), pytest.raises(UserError, match="no space left while writing out; nothing was kept"):
+        quantize(source, FLOAT32, out=tmp_path / "out")
+    assert not (tmp_path / "out").exists() and not (tmp_path / "out.partial").exists()
+
+
+def test_a_folder_that_lost_weights_since_is_not_taken_for_finished(source: Path, made: Path, tmp_path: Path) -> None:
+    half = shutil.copytree(made, tmp_path / "half")
+    whole = (half / "model.bin").read_bytes()
+    (half / "model.bin").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UserError, match=f"half: was made with {len(whole)} bytes of weights and holds {len(whole) // 2}"):
+        quantize(source, FLOAT32, out=half)
+    (half / "model.bin").unlink()
+    with pytest.raises(UserError, match="holds 0: a part of it is lost"):
+        quantize(source, FLOAT32, out=half)
 
 
 @pytest.mark.parametrize("text", ["{", '{"source": "x"}', "[]"])

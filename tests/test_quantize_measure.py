@@ -68,6 +68,15 @@ def test_mistakes_and_deaths_of_a_worker_are_told_apart(folders: tuple[Path, Pat
             worker.ask("memory")
 
 
+@pytest.mark.slow
+def test_memory_is_that_of_weights_and_work_not_of_libraries_and_tokenizer(tmp_path: Path) -> None:
+    """The original paid some 60 MiB for the model's code and its tokenizer, CTranslate2 14 for the tokenizer."""
+    source = checkpoint(tmp_path / "model")
+    for folder in (source, quantize(source, Quantization(method=Method.ct2_int8), out=tmp_path / "small")):
+        with Worker(folder, threads=1) as worker:
+            assert -4 < worker.memory["loaded_mb"] < 8, "its weights are 0.2 MiB"
+
+
 def test_measuring_needs_a_prompt() -> None:
     with pytest.raises(UserError, match="at least one prompt"):
         measure([], [], SHORT)

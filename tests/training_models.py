@@ -44,7 +44,7 @@ def tiny(family: str = "llama", *, seed: int = 0, **changes: Any) -> PreTrainedM
     """A random model in fp32; weights are larger than usual, so that mistakes show."""
     torch.manual_seed(seed)
     options = {"bos_token_id": 256, "eos_token_id": 256, "pad_token_id": 256, "max_position_embeddings": 256}
-    config = AutoConfig.for_model(family, vocab_size=VOCABULARY, **{**options, **FAMILIES[family], **changes})
+    config = AutoConfig.for_model(family, **{"vocab_size": VOCABULARY, **options, **FAMILIES[family], **changes})
     model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
     with torch.no_grad():
         for parameter in model.parameters():

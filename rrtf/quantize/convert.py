@@ -1,6 +1,7 @@
 """The quantize stage: a checkpoint in, a small folder with a sidecar out; whole or not at all, and never over another."""
 
 import errno
+import os
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -16,8 +17,7 @@ from rrtf.quantize.settings import Method, Quantization
 from rrtf.quantize.support import refuse
 from rrtf.store import lock
 
-# raise when the same settings would write another folder
-QUANTIZE_VERSION = "1"
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def quantize(
@@ -61,6 +61,16 @@ def _check_same(out: Path, source: Checkpoint, settings: Quantization, calibrati
                 f"{out}: already holds another conversion: its {name} is {getattr(found, name)}, wanted is {wanted}. "
                 "Name another output folder, or delete this one"
             )
+    if (held := _weights(out)) != found.weights_bytes:
+        raise UserError(
+            f"{out}: was made with {found.weights_bytes} bytes of weights and holds {held}: a part of it is lost. Delete it to "
+            "convert again"
+        )
+
+
+def _weights(folder: Path) -> int:
+    """Bytes of the weights in a converted folder."""
+    return sum(file.stat().st_size for file in folder.iterdir() if file.suffix in (".bin", ".safetensors"))
 
 
 def _make(
@@ -73,21 +83,22 @@ def _make(
     start = time.monotonic()
     try:
         convert(source.path, settings, partial, calibration=calibration, report=report)
-        weights = sum(file.stat().st_size for file in partial.iterdir() if file.suffix in (".bin", ".safetensors"))
         about = sidecar.Sidecar(
             source=name,
             source_digest=source.digest,
             versions=sidecar.versions(),
-            weights_bytes=weights,
+            weights_bytes=_weights(partial),
             seconds=round(time.monotonic() - start, 1),
             **sidecar.describe(settings, calibration),
         )
         sidecar.write(partial, about)
         partial.rename(out)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    except Exception as error:
+        if any(os.strerror(code) in str(error) for code in _FULL):  # as the tokenizer's library and GPTQ's process say it
             raise UserError(f"{out.parent}: no space left while writing {out.name}; nothing was kept") from None
-        raise InfrastructureError(f"{out}: could not be written: {error}") from error
+        if isinstance(error, OSError):
+            raise InfrastructureError(f"{out}: could not be written: {error}") from error
+        raise
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
@@ -100,5 +111,5 @@ def _check_room(source: Path, settings: Quantization, out: Path) -> None:
     free = shutil.disk_usage(out.parent).free
     if free < needed:
         raise UserError(
-            f"{out.parent}: {free / 1e9:.1f} GB free, up to {needed / 1e9:.1f} GB needed for {settings.method.value}"
+            f"{out.parent}: {free / 1e6:.0f} MB free, up to {needed / 1e6:.0f} MB needed for {settings.method.value}"
         )

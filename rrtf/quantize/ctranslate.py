@@ -39,6 +39,9 @@ def convert_ctranslate2(
 def _keep_configuration(source: Path, target: Path) -> None:
     """Add the source's configuration to CTranslate2's, so that transformers knows the folder's architecture and context."""
     file = target / "config.json"
-    # CTranslate2 reads strings where its converter writes null for a token that the tokenizer does not have
-    own = {name: "" if value is None else value for name, value in json.loads(file.read_text()).items()}
-    file.write_text(json.dumps(json.loads((source / "config.json").read_text()) | own, indent=1) + "\n")
+    own, theirs = json.loads(file.read_text()), json.loads((source / "config.json").read_text())
+    # where its converter writes null for a token that the tokenizer does not have CTranslate2 reads a string, and null for
+    # what it has no number of (GPT-2's layer_norm_epsilon) would hide the source's number from both
+    empty = {name: "" if name.endswith("_token") else None for name, value in own.items() if value is None}
+    known = {name: value for name, value in own.items() if value is not None}
+    file.write_text(json.dumps(empty | theirs | known, indent=1) + "\n")

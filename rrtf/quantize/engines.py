@@ -13,7 +13,8 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from rrtf.checkpoints import is_ctranslate2
 from rrtf.errors import UserError
-from rrtf.loading import load_causal_lm, load_tokenizer, padding
+from rrtf.loading import load_causal_lm, load_config, load_generation, load_tokenizer, padding
+from rrtf.sampling.local import Limits, limits
 
 # the checkpoint's own generation settings may name these; greedy decoding warns about them
 _GREEDY: dict[str, Any] = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
@@ -30,10 +31,12 @@ class Draw(NamedTuple):
 
 @runtime_checkable
 class Engine(Protocol):
-    """A loaded model with its tokenizer. `kernel` says what multiplies its weights, and in which numbers."""
+    """A loaded model with its tokenizer. `kernel` says what multiplies its weights, and in which numbers; `limits` what ends an
+    answer: the same for every format of a model, and for those that sample it."""
 
     tokenizer: Any
     kernel: str
+    limits: Limits
 
     def generate(self, prompts: Sequence[Sequence[int]], *, new_tokens: int, forced: bool) -> list[list[int]]:
         """The likeliest continuation of each prompt; `forced` goes on past end tokens to exactly `new_tokens`."""
@@ -64,6 +67,7 @@ class CTranslate2Engine:
         import ctranslate2
 
         self.tokenizer = load_tokenizer(folder)
+        self.limits = limits(self.tokenizer, load_config(folder), load_generation(folder))
         device = "cuda" if ctranslate2.get_cuda_device_count() else "cpu"
         self._seed = ctranslate2.set_random_seed
         try:
@@ -79,7 +83,8 @@ class CTranslate2Engine:
         """See Engine."""
         least = new_tokens if forced else 0
         rows = [self._tokens(prompt) for prompt in prompts]
-        results = self.model.generate_batch(rows, max_length=new_tokens, min_length=least, include_prompt_in_result=False)
+        options = {"max_length": new_tokens, "min_length": least, "end_token": sorted(self.limits.ends)}
+        results = self.model.generate_batch(rows, include_prompt_in_result=False, **options)
         return [result.sequences_ids[0] for result in results]
 
     def score(self, prompt: Sequence[int], answer: Sequence[int]) -> list[float]:
@@ -93,10 +98,11 @@ class CTranslate2Engine:
         drawn = {"sampling_topk": 0, "sampling_topp": draw.top_p, "sampling_temperature": draw.temperature}
         ended = Event()
         options = {"max_length": draw.max_new_tokens, "callback": lambda step: ended.is_set()}
+        options |= {"end_token": sorted(self.limits.ends)}
         steps = self.model.generate_tokens(self._tokens(prompt), **options, **(drawn if draw.temperature else {}))
         try:
             for step in steps:
-                if not step.is_last or step.token_id != self.tokenizer.eos_token_id:
+                if step.token_id not in self.limits.ends:
                     yield step.token_id
         finally:  # an interrupted wait for a token would leave the library's thread writing up to the limit
             ended.set()
@@ -115,9 +121,11 @@ class TransformersEngine:
         logging.disable_progress_bar()
         self.tokenizer = load_tokenizer(folder)
         self.model = load_causal_lm(folder, device="cuda" if torch.cuda.is_available() else "cpu", plain=plain).eval()
+        self.limits = limits(self.tokenizer, self.model.config, self.model.generation_config)
         layers = Counter(name for layer in self.model.modules() if "Linear" in (name := type(layer).__name__))
         self.kernel = f"{layers.most_common(1)[0][0]} {str(self.model.dtype).removeprefix('torch.')}"
         self.padding = padding(self.tokenizer)
+        self.always = {"pad_token_id": self.padding, "eos_token_id": sorted(self.limits.ends) or None}
 
     def _padded(self, rows: Sequence[Sequence[int]], *, left: bool) -> dict[str, Any]:
         import torch
@@ -135,7 +143,7 @@ class TransformersEngine:
         """See Engine."""
         inputs = self._padded(prompts, left=True)
         least = new_tokens if forced else None
-        options = _GREEDY | {"min_new_tokens": least, "pad_token_id": self.padding}
+        options = _GREEDY | {"min_new_tokens": least} | self.always
         rows = self.model.generate(**inputs, max_new_tokens=new_tokens, **options)
         return [row.tolist() for row in rows[:, inputs["input_ids"].shape[1] :]]
 
@@ -159,7 +167,7 @@ class TransformersEngine:
         chosen: dict[str, Any] = {"do_sample": True, "temperature": draw.temperature, "top_p": draw.top_p, "top_k": 0}
         options = chosen if draw.temperature else dict(_GREEDY)
         ended = Event()
-        options |= {"max_new_tokens": draw.max_new_tokens, "pad_token_id": self.padding, "streamer": _Streamer(queue)}
+        options |= {"max_new_tokens": draw.max_new_tokens, "streamer": _Streamer(queue)} | self.always
         options |= {"stopping_criteria": [lambda ids, scores, **rest: ended.is_set()]}
         thread = Thread(target=self._fill, args=(queue, self._padded([prompt], left=True) | options), daemon=True)
         thread.start()
@@ -167,7 +175,7 @@ class TransformersEngine:
             while (item := queue.get()) is not None:
                 if isinstance(item, Exception):
                     raise item
-                if item not in self._ends():
+                if item not in self.limits.ends:
                     yield item
         finally:  # a process that ends while a thread of its is in the libraries is aborted by them
             ended.set()
@@ -179,10 +187,6 @@ class TransformersEngine:
         except Exception as error:  # raised again by the thread that reads the queue
             queue.put(error)
         queue.put(None)
-
-    def _ends(self) -> set[int]:
-        ends = self.model.generation_config.eos_token_id
-        return set(ends) if isinstance(ends, list) else {ends}
 
 
 class _Streamer:

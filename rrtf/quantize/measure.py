@@ -40,7 +40,7 @@ class Spread:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """One format's cost. Memory in MiB over a process that has every library imported and no weights.
+    """One format's cost. Memory in MiB over a process that has every library and the tokenizer, and no weights.
 
     weights_mb         the weights' files
     loaded_mb          held after loading

@@ -12,8 +12,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from rrtf.errors import UserError
-from rrtf.gptq_folders import INSTALL_GPTQ, gptq_installed, import_gptqmodel, read_config
-from rrtf.loading import load_config
+from rrtf.gptq_folders import INSTALL_GPTQ, gptq_installed, import_gptqmodel, quantized_by, read_config
+from rrtf.loading import load_config, load_tokenizer
 from rrtf.quantize.settings import Method, Quantization
 
 
@@ -37,7 +37,7 @@ def support(checkpoint: Path, wanted: Sequence[Quantization]) -> list[Support]:
     architecture = (config.get("architectures") or [config.get("model_type", "unknown")])[0]
     found = []
     for settings in wanted:
-        reason = _already_small(config) or (_gptq_reason(config, settings) if settings.gptq else _ct2_reason(checkpoint))
+        reason = _already_small(checkpoint) or (_gptq_reason(config, settings) if settings.gptq else _ct2_reason(checkpoint))
         found.append(Support(settings, architecture, reason, "" if reason else _note(settings)))
     return found
 
@@ -74,9 +74,9 @@ def support_table(found: Sequence[Support]) -> Table:
     return table
 
 
-def _already_small(config: dict[str, Any]) -> str:
-    quantized = config.get("quantization_config")
-    return f"it is already quantized ({quantized.get('quant_method', 'unknown')}); name the original" if quantized else ""
+def _already_small(checkpoint: Path) -> str:
+    method = quantized_by(checkpoint)
+    return f"it is already quantized ({method}); name the original" if method else ""
 
 
 def _ct2_reason(checkpoint: Path) -> str:
@@ -86,7 +86,7 @@ def _ct2_reason(checkpoint: Path) -> str:
     from transformers import AutoModelForCausalLM
 
     try:
-        config = load_config(checkpoint)
+        config, tokenizer = load_config(checkpoint), load_tokenizer(checkpoint)
     except UserError as error:
         return str(error)
     loader = converter._MODEL_LOADERS.get(type(config).__name__)  # the only table of its loaders; there is no public one
@@ -94,10 +94,14 @@ def _ct2_reason(checkpoint: Path) -> str:
         return f"CTranslate2 has no loader for {config.model_type}"
     try:
         with torch.no_grad(), torch.device("meta"):
-            loader.get_model_spec(AutoModelForCausalLM.from_config(config))
+            model = AutoModelForCausalLM.from_config(config)
+            loader.get_model_spec(model)
+            words, rows = len(loader.get_vocabulary(model, tokenizer)), model.get_input_embeddings().num_embeddings
     except Exception as error:  # whatever it raises here it would raise after the weights are loaded
         return f"CTranslate2's loader for {config.model_type} fails: {type(error).__name__}: {_first_line(error)}"
-    return ""
+    return (
+        f"its embedding has {rows} rows and its tokenizer {words} texts, which CTranslate2 wants alike" if words != rows else ""
+    )
 
 
 def _first_line(error: Exception) -> str:

@@ -73,14 +73,17 @@ class _Orders:
     """The process's side: one method per order."""
 
     def load(self, folder: str, threads: int, plain: bool) -> dict[str, Any]:
-        """Load the model; idle is this process with every library imported and no weights. MiB over idle, threads, device."""
+        """Load the model. MiB over idle (libraries and tokenizer, no weights), threads, device."""
+        from rrtf.loading import load_tokenizer
         from rrtf.quantize.engines import load
 
         _import_libraries(Path(folder))
+        tokenizer = load_tokenizer(Path(folder))
         gc.collect()
         give_back()
         _reset_peak()
         self.free, self.idle = _device_free(), _resident()
+        del tokenizer  # the engine's own takes its place
         threads = threads or cores()
         self.engine = load(Path(folder), threads=threads, plain=plain)
         found = {"loading_mb": self.memory(), "device": "cuda" if self.free else "cpu", "threads": threads}
@@ -123,14 +126,22 @@ def _import_libraries(folder: Path) -> None:
 
     from rrtf.checkpoints import is_ctranslate2
     from rrtf.gptq_folders import import_gptqmodel, is_gptq
-    from rrtf.loading import load_tokenizer
+    from rrtf.loading import load_config
 
-    load_tokenizer(folder)
+    config = load_config(folder)
     torch.ones(8, 8) @ torch.ones(8, 8)
     if is_ctranslate2(folder):
         import ctranslate2  # noqa: F401
-    elif is_gptq(folder):
+
+        return
+    from transformers import AutoModelForCausalLM
+
+    if is_gptq(folder):
         import_gptqmodel()
+        import optimum.gptq  # noqa: F401
+        import torch._inductor.compile_fx  # noqa: F401 - which GPTQModel's layers load
+    with torch.device("meta"):  # the model's code and what that imports, without weights
+        AutoModelForCausalLM.from_config(config)
 
 
 def _status(field: str) -> float | None:

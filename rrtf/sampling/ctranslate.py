@@ -14,7 +14,7 @@ import torch
 from rrtf.checkpoints import cache_folder, make_once
 from rrtf.ctranslate_conversion import convert
 from rrtf.errors import ConfigurationError
-from rrtf.loading import load_config
+from rrtf.loading import load_config, load_generation
 from rrtf.sampling.generator import Request, Response, speed
 from rrtf.sampling.local import Writer, limits
 from rrtf.sampling.settings import CTranslate2, Decoding
@@ -43,7 +43,7 @@ class CTranslate2Generator:
             raise ConfigurationError(["top_k: CTranslate2 draws no samples in beam search"])
         self.source, self.decoding, self.writer = source, decoding, Writer(path)
         config, tokenizer = load_config(path), self.writer.tokenizer
-        self.limits = limits(tokenizer, config, None)
+        self.limits = limits(tokenizer, config, load_generation(path))
         self.stops = Stops(tokenizer, vocabulary=max(len(tokenizer), config.get_text_config().vocab_size))
         self.device = source.device or ("cuda" if torch.cuda.is_available() else "cpu")
         self.threads = torch.get_num_threads() if self.device == "cpu" else 1
