@@ -33,7 +33,7 @@ def convert_gptq(source: Path, settings: Quantization, target: Path, *, calibrat
     job["texts"] = list(calibration)
     # GPTQModel's own default counts the machine's cores, not this process's; below two workers it does not start
     workers = os.environ.get("GPTQMODEL_CPU_WORKERS", str(max(2, cores())))
-    # a dumb terminal: it draws no bars, on which it spends a fifth of its time
+    # a dumb terminal, so that it draws no bars: without them and with texts together it takes 6 % less
     environment = os.environ | {"GPTQMODEL_CPU_WORKERS": workers, "TERM": "dumb"}
     command = [sys.executable, "-m", "rrtf.quantize.gptq"]
     tail: deque[str] = deque(maxlen=12)
