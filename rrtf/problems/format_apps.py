@@ -8,6 +8,19 @@ from rrtf.problems.rows import text, text_or_empty
 from rrtf.records import Problem, StdioPair, TestKind, Tests
 from rrtf.store import digest
 
+# What stands before a function that is answered, as LeetCode has it: starter code says List[int] and imports nothing, and the
+# runners of APPS and LiveCodeBench put such a list before every answer. Ours names what would otherwise hide a builtin.
+GIVEN = """
+import bisect, collections, copy, functools, heapq, itertools, math, operator, random, re, string, sys
+from bisect import *
+from collections import *
+from functools import *
+from heapq import *
+from itertools import *
+from math import ceil, comb, factorial, floor, gcd, inf, isqrt, log, log2, pi, sqrt
+from typing import *
+""".lstrip()
+
 # APPS writes a returned value as itself or as a list of one, and can't tell tuples from lists
 _CALLS = """
 import json
@@ -37,13 +50,15 @@ def apps(row: Mapping[str, Any]) -> Problem:
     if not isinstance(inputs, list) or not isinstance(outputs, list) or len(inputs) != len(outputs):
         raise ValueError("input_output: inputs and outputs must be lists of one length")
     starter, name = text_or_empty(row, "starter_code"), data.get("fn_name") or ""
+    given = f"{GIVEN}\n\n" if name and starter.strip() else ""
+    solution = _first_solution(row)
     return Problem(
         task_id=_task_id(row),
         text=text(row, "question"),
         entry_point=f"Solution().{name}" if name and "class Solution" in starter else name,
         signature=starter.strip("\n"),
-        prompt=starter,
-        reference=_first_solution(row),
+        prompt=given + starter,
+        reference=given + solution if solution else "",
         tests=_calls(inputs, outputs) if name else _stdio(inputs, outputs, text_or_empty(row, "checker")),
         difficulty=text_or_empty(row, "difficulty"),
     )
