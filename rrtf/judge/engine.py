@@ -97,8 +97,11 @@ class Stream:
 
     def _endless_first(self) -> None:
         """No program follows: those that may be endless begin, or the other cores wait for the last of them."""
-        order = {task: next((n for n, sign in enumerate(ENDLESS) if sign in task.program), len(ENDLESS)) for task in self._ready}
-        self._ready = deque(sorted(self._ready, key=order.__getitem__))
+        self._ready = deque(
+            sorted(
+                self._ready, key=lambda task: next((n for n, sign in enumerate(ENDLESS) if sign in task.program), len(ENDLESS))
+            )
+        )
 
     def _task(self, job: Job) -> Task:
         tests = self._keys.tests(job.problem)

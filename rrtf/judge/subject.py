@@ -92,16 +92,23 @@ _MAKERS = frozenset({"list", "dict", "set", "bytearray", "sorted", "copy", "deep
 
 def shares(trees: list[ast.Module]) -> bool:
     """Whether tests pass a list or the like under a name that they use again: the program may keep it and change it later."""
-    made, passed, uses = set(), set(), Counter[str]()
-    for node in (node for tree in trees for node in ast.walk(tree)):
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    made, passed = set(), set()
+    for node in nodes:
         if isinstance(node, (ast.Assign, ast.AnnAssign)) and node.value is not None and _mutable(node.value):
-            made |= {ast.unparse(target) for target in (node.targets if isinstance(node, ast.Assign) else [node.target])}
+            made |= {_named(target) for target in (node.targets if isinstance(node, ast.Assign) else [node.target])}
         elif isinstance(node, ast.Call):
             given = [*node.args, *(keyword.value for keyword in node.keywords)]
-            passed |= {ast.unparse(value) for value in given if isinstance(value, (ast.Name, ast.Attribute))}
-        elif isinstance(node, (ast.Name, ast.Attribute)) and isinstance(node.ctx, ast.Load):
-            uses[ast.unparse(node)] += 1
+            passed |= {_named(value) for value in given if isinstance(value, (ast.Name, ast.Attribute))}
+    if not made & passed:
+        return False
+    read = (node for node in nodes if isinstance(node, (ast.Name, ast.Attribute)) and isinstance(node.ctx, ast.Load))
+    uses = Counter(_named(node) for node in read)
     return any(uses[name] > 1 for name in made & passed)
+
+
+def _named(node: ast.expr) -> str:
+    return node.id if isinstance(node, ast.Name) else ast.unparse(node)
 
 
 def _mutable(node: ast.expr) -> bool:

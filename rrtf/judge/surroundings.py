@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from rrtf.judge.files import Files, shared
-from rrtf.judge.trusted import Unsupported
 from rrtf.judge.wire import TooLarge
 
 # what a request says of it
@@ -102,6 +101,8 @@ class Surroundings:
             try:
                 request["files"] = self._files.changes()
             except TooLarge as error:
+                from rrtf.judge.trusted import Unsupported  # with what it needs it would be a part of every candidate
+
                 raise Unsupported(f"the tests make {error}, which is not supported") from None
         return request
 
