@@ -21,7 +21,6 @@ from rrtf.store import Log
 WINDOW = 1024  # programs read ahead of the oldest one without a verdict
 LOOKAHEAD = 256  # waiting programs among which a worker finds one of a problem it knows
 AHEAD = 2  # orders a worker holds, so that it never waits for the engine
-ENDLESS = ("while", "**", "range(")  # what programs that run long have in them, the likeliest first
 REMEMBERED = 50_000  # verdicts kept for deduplication within a run
 PATIENCE = 60.0  # seconds a worker may need beyond 60 times the CPU limit before it counts as stuck
 
@@ -97,11 +96,7 @@ class Stream:
 
     def _endless_first(self) -> None:
         """No program follows: those that may be endless begin, or the other cores wait for the last of them."""
-        self._ready = deque(
-            sorted(
-                self._ready, key=lambda task: next((n for n, sign in enumerate(ENDLESS) if sign in task.program), len(ENDLESS))
-            )
-        )
+        self._ready = deque(sorted(self._ready, key=Task.brevity))
 
     def _task(self, job: Job) -> Task:
         tests = self._keys.tests(job.problem)

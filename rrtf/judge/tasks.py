@@ -10,6 +10,7 @@ from rrtf.records import Problem, TestKind, Verdict
 # all inputs of the input form together may take so many times the CPU limit of one. EvalPlus lets them take 60 seconds, and so
 # long is every program that is slow on each
 ALL_INPUTS = 5
+ENDLESS = ("while", "**", "range(")  # what programs that run long have in them, the likeliest first
 
 
 class Job(NamedTuple):
@@ -33,6 +34,10 @@ class Task:
     alone: bool = False
     scaled: bool = False
     measures: "list[Task]" = field(default_factory=list)  # for a reference: the tasks that wait for its time
+
+    def brevity(self) -> int:
+        """A guess: the lower, the likelier it runs to its limit."""
+        return next((place for place, sign in enumerate(ENDLESS) if sign in self.program), len(ENDLESS))
 
     def total(self, settings: Judge) -> float:
         """CPU seconds of the whole run, where `seconds` are those of one input."""
