@@ -157,6 +157,10 @@ def _working_in(folders: set[Path]) -> list[str]:
     return found
 
 
+def _children(pid: str) -> list[str]:
+    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("tier", ["processes", "landlock"])
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGKILL], ids=lambda end: end.name)
@@ -168,12 +172,11 @@ def test_an_interrupted_judge_leaves_no_candidate_running(tier: str, end: signal
         pytest.skip(engine.communicate()[1])
     folders = set(Path("/tmp").glob(f"rrtf-judge-{worker}-*"))
     deadline = time.monotonic() + 20  # a busy machine takes a while to start them
-    while len(_working_in(folders)) < 3 and time.monotonic() < deadline:
+    while len(_working_in(folders)) < 4 and time.monotonic() < deadline:
         time.sleep(0.05)
         folders = set(Path("/tmp").glob(f"rrtf-judge-{worker}-*"))
-    assert len(_working_in(folders)) >= 3  # the worker's warm half, the candidate and its child
-    halves = Path(f"/proc/{worker}/task/{worker}/children").read_text().split()
-    (tester,) = set(halves) - set(_working_in(folders))
+    assert len(_working_in(folders)) >= 4  # both halves of the worker, the candidate and its child
+    (tester,) = (half for half in _children(worker) if not _children(half))
     os.kill(int(tester), signal.SIGSTOP)  # it dies with news unread, which resets the socket to the other half
     time.sleep(0.3)
     engine.send_signal(end)
