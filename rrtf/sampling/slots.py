@@ -190,8 +190,8 @@ class SlotCache(Cache):
         heads = torch.arange(self.layers[0].keys.shape[1] if self.rows else 0, device=device)
         asked = torch.tensor(row_of_place, dtype=torch.long, device=device).view(len(rows_of), 1, most)
         self.row_of_place = (asked * len(heads) + heads[:, None]).flatten()
-        prompt, place = torch.tensor(place_of_row, dtype=torch.long, device=device).view(self.rows, 2, 1).unbind(1)
-        self.place_of_row = ((prompt * len(heads) + heads) * most + place).flatten()
+        owner, place = torch.tensor(place_of_row, dtype=torch.long, device=device).view(self.rows, 2, 1).unbind(1)
+        self.place_of_row = ((owner * len(heads) + heads) * most + place).flatten()
         self.line_of_head = torch.arange(self.rows, device=device)[:, None] * len(heads) + heads
         lengths = [self.prompt_lengths[prompt] for prompt in self.owner]
         self.row_prompt_lengths = torch.tensor(lengths, dtype=torch.long, device=device)[:, None]
