@@ -13,12 +13,14 @@ from typing import Any
 import pytest
 
 from rrtf.errors import DataError, MissingDataError
+from rrtf.extraction import extract
 from rrtf.judge.engine import Job, judge
 from rrtf.judge.settings import Judge
 from rrtf.problems.format_evalplus import checker
 from rrtf.problems.formats import detect, read_problems
 from rrtf.problems.settings import Format
-from rrtf.records import Problem, TestKind, from_row, to_row
+from rrtf.profiles import Profile
+from rrtf.records import Outcome, Problem, TestKind, from_row, to_row
 
 HUMANEVAL = {
     "task_id": "HumanEval/900",
@@ -348,6 +350,14 @@ def test_contest_rows_have_their_public_and_hidden_tests(tmp_path: Path) -> None
     program = "class Solution:\n    def join(self, words, n):\n        return ''.join(words) * n\n"
     jobs = [Job(called, program), Job(called, program.replace("* n", ""))]
     assert [verdict.passed for verdict in judge(jobs, Judge(workers=1, early_exit=False))] == [2, 1]
+
+
+def test_a_function_is_answered_below_the_imports_that_its_starter_code_leaves_out(tmp_path: Path) -> None:
+    problem = one(tmp_path, LIVECODEBENCH_CALL)
+    answer = "class Solution:\n    def join(self, words: List[str], n: int) -> str:\n        return ''.join(words) * n\n"
+    program = extract(answer, problem, Profile()).program
+    (verdict,) = judge([Job(problem, program)], Judge(workers=1))
+    assert verdict.outcome is Outcome.all_tests_passed
 
 
 @pytest.mark.parametrize("pickled", [pickle.dumps(Path("x")), b"cos\nsystem\n(V[]\ntR.", pickle.dumps(["[]"]), b"\x80\x04"])

@@ -28,7 +28,7 @@ from rrtf.store import Log, digest
 __all__ = ["SAMPLING_VERSION", "identity", "sample", "student_prompts"]
 
 # raise when the same request would get another answer
-SAMPLING_VERSION = "1"
+SAMPLING_VERSION = "2"
 
 log = logging.getLogger(__name__)
 
