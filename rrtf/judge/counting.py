@@ -7,6 +7,7 @@ Units inside units are transparent: the outermost counts. A `try` or `with ...ra
 handlers decide.
 """
 
+import _signal
 import ast
 import contextlib
 import ctypes
@@ -39,8 +40,8 @@ def bounded(seconds: float, *, idle: float | None = None, heard: Callable[[], in
 
     It may be `idle` (as long) while nothing comes from the program: `heard` counts the news of it.
     """
-    signal.signal(signal.SIGPROF, _overrun)
-    signal.signal(signal.SIGALRM, _Watch(ASLEEP * seconds, seconds if idle is None else idle, heard))
+    _signal.signal(signal.SIGPROF, _overrun)  # that of `signal` makes enums of what it is given, and of what it returns
+    _signal.signal(signal.SIGALRM, _Watch(ASLEEP * seconds, seconds if idle is None else idle, heard))
     signal.setitimer(signal.ITIMER_PROF, seconds, 1)  # again where the tests catch everything
     signal.setitimer(signal.ITIMER_REAL, LOOK, LOOK)
     try:

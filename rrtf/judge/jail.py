@@ -113,8 +113,10 @@ def _keep(channel: socket.socket, inside: Callable[[Walls], None]) -> None:
 def _be_first(
     channel: socket.socket, keeper: socket.socket, uid: int | None, shown: list[str], inside: Callable[[Walls], None]
 ) -> None:
+    linked = any(map(_covered, shown))
+
     def wipe() -> None:
-        if any(map(_covered, shown)) or any(os.listdir(path) for path in SCRATCH):
+        if linked or any(os.listdir(path) for path in SCRATCH):
             keeper.send(b"w")
             keeper.recv(1)
             os.chdir(SCRATCH[0])  # out of the old file system: it lives on, with its files, for whoever stands in it

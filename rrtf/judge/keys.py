@@ -11,7 +11,7 @@ from rrtf.judge.settings import Judge
 from rrtf.records import Problem, to_row
 from rrtf.store import digest
 
-JUDGE_VERSION = "12"
+JUDGE_VERSION = "13"
 REMEMBERED = 2048  # problems whose digest is kept
 # packages that programs import, by the names of their distributions: another version may give another verdict
 PACKAGES = ("numpy", "pandas", "scipy", "sympy", "networkx", "scikit_learn", "torch")

@@ -16,6 +16,8 @@ _AT_FDCWD, _AT_RECURSIVE, _MOUNT_ATTR_RDONLY_NOSUID_NODEV = -100, 0x8000, 0x1 | 
 
 AVAILABLE = sys.platform == "linux"
 _libc = ctypes.CDLL(None, use_errno=True)
+if AVAILABLE:  # declared, it takes plain numbers: objects made for each call cost every candidate pages of its own
+    _libc.prctl.argtypes = [ctypes.c_int, *[ctypes.c_ulong] * 4]
 # the two calls whose numbers are the same on every architecture rrtf runs on are not enough, so by machine
 _PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}.get(os.uname().machine, -1)
 _CAPSET = {"x86_64": 126, "aarch64": 91}.get(os.uname().machine, -1)
@@ -36,10 +38,10 @@ def syscall(number: int, *arguments: int | bytes | ctypes.c_void_p | None, call:
     return _check(_libc.syscall(ctypes.c_long(number), *wide), call)
 
 
-def prctl(option: int, value: int = 0, third: ctypes.c_void_p | int = 0) -> None:
-    """prctl(2)."""
-    third = ctypes.c_ulong(third) if isinstance(third, int) else third  # type: ignore[assignment]
-    _check(_libc.prctl(option, ctypes.c_ulong(value), third, ctypes.c_ulong(0), ctypes.c_ulong(0)), f"prctl {option}")
+def prctl(option: int, value: int = 0, third: int = 0) -> None:
+    """prctl(2); an address is given as its number."""
+    if _libc.prctl(option, value, third, 0, 0) < 0:
+        _check(-1, f"prctl {option}")
 
 
 def unshare(flags: int) -> None:
@@ -83,14 +85,20 @@ def drop_capabilities() -> None:
     _capabilities(_CAPSET, "capset", (ctypes.c_uint32 * 6)())
 
 
-def keep_capability(number: int) -> None:
-    """Give up every capability but one (below 32), which programs started from here have as well.
+class Keeping:
+    """Called, gives up every capability but one (below 32), which programs started from here have as well.
 
-    Its user must have changed under PR_SET_KEEPCAPS before.
+    Its user must have changed under PR_SET_KEEPCAPS before. What the calls need is made beforehand, once for all candidates.
     """
-    bit = 1 << number
-    _capabilities(_CAPSET, "capset", (ctypes.c_uint32 * 6)(bit, bit, bit))
-    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, number)
+
+    def __init__(self, number: int) -> None:
+        bit = 1 << number
+        self._number, self._header, self._sets = number, _header(), (ctypes.c_uint32 * 6)(bit, bit, bit)
+        self._addresses = ctypes.c_long(_CAPSET), ctypes.byref(self._header), ctypes.byref(self._sets)
+
+    def __call__(self) -> None:  # noqa: D102
+        _check(_libc.syscall(*self._addresses), "capset")
+        prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, self._number)
 
 
 def permitted() -> int:
@@ -102,5 +110,8 @@ def permitted() -> int:
 
 
 def _capabilities(number: int, call: str, sets: ctypes.Array[ctypes.c_uint32]) -> None:
-    header = (ctypes.c_uint32 * 2)(0x20080522, 0)
-    syscall(number, ctypes.cast(header, ctypes.c_void_p), ctypes.cast(sets, ctypes.c_void_p), call=call)
+    syscall(number, ctypes.cast(_header(), ctypes.c_void_p), ctypes.cast(sets, ctypes.c_void_p), call=call)
+
+
+def _header() -> ctypes.Array[ctypes.c_uint32]:
+    return (ctypes.c_uint32 * 2)(0x20080522, 0)

@@ -1,12 +1,11 @@
 """The lower tiers, for machines that refuse namespaces: plain processes, with Landlock's walls where the kernel has them."""
-# ruff: noqa: PTH101, PTH106, PTH116, PTH118, PTH120, PTH208
+# ruff: noqa: PTH101, PTH102, PTH106, PTH116, PTH118, PTH120, PTH208
 # pathlib would be loaded into every candidate
 
 import contextlib
 import functools
 import os
 import stat
-import tempfile
 import time
 from collections.abc import Callable
 
@@ -27,7 +26,9 @@ def enter(inside: Callable[[Walls], None], *, landlocked: bool) -> int:
     uid = OUTSIDE_UID if os.getuid() == 0 else None
     shown, guarded = tuple(visible_paths()), landlocked and landlock.abi() >= landlock.TRUNCATE_SINCE
     power = None if uid is None else reading.power(uid, shown, hidden=HIDDEN_PACKAGES, closed_to_writes=guarded)
-    scratch = tempfile.mkdtemp(prefix=f"rrtf-judge-{os.getpid()}-")
+    # not by tempfile: it loads random, whose state every fork would make anew before a candidate's first line
+    scratch = os.path.join(os.environ["TMPDIR"], f"rrtf-judge-{os.getpid()}-{os.urandom(8).hex()}")
+    os.mkdir(scratch, 0o700)
     os.chmod(scratch, 0o777 if uid else 0o700)
     rules = landlock.ruleset(readable=[*shown, *DEVICES], writable=[scratch, "/dev/null"]) if landlocked else -1
     child = os.fork()
@@ -41,7 +42,7 @@ def enter(inside: Callable[[Walls], None], *, landlocked: bool) -> int:
             linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)
             linux.prctl(linux.PR_SET_DUMPABLE, 0)
         tier = "landlock" if landlocked else "processes"
-        tempfile.tempdir = os.environ["TMPDIR"] = scratch
+        os.environ["TMPDIR"] = scratch
         close_in = functools.partial(_close_in, rules)
         crowd = _Crowd(os.getuid() if uid is None else uid)
         leave = functools.partial(remove, worker, os.path.dirname(scratch))

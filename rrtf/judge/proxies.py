@@ -135,7 +135,9 @@ class Remote:
         return result
 
     def _request(self, operation: str, arguments: tuple[Any, ...], keywords: dict[str, Any], outbox: Outbox) -> dict[str, Any]:
-        packed = [self._shared(value) or outbox.pack(value) for value in arguments]
+        first = arguments[0]
+        packed = [{"h": first._rrtf_handle} if type(first) is Function else self._shared(first) or outbox.pack(first)]
+        packed += [self._shared(value) or outbox.pack(value) for value in arguments[1:]]
         if len(arguments) > 2 and repeated(arguments):  # `f(x, x)`
             packed = Knot(outbox.pack).pack(list(arguments))
         named = {name: self._shared(value) or outbox.pack(value) for name, value in keywords.items()}
@@ -149,7 +151,10 @@ class Remote:
             request["shared"] = True
         if self._keeps and operation in ("call", "get"):
             request["held"] = True
-        return request | self._surroundings.changed(Outbox(self.lending.classes, self.lending.pack).pack)
+        return request | self._surroundings.changed(self._pack_alone)
+
+    def _pack_alone(self, value: Any) -> Any:
+        return Outbox(self.lending.classes, self.lending.pack).pack(value)
 
     def _again(self, place: Any, result: Any) -> Any:
         """A list or the like that the tests may change: the same one each time that the program returns the same one."""

@@ -15,8 +15,8 @@ from rrtf.judge import linux
 
 
 @functools.cache
-def power(uid: int, shown: tuple[str, ...], *, hidden: tuple[str, ...], closed_to_writes: bool) -> int | None:
-    """The capability that candidates need to read what lies in the folders `shown` as `uid`; None where they need none.
+def power(uid: int, shown: tuple[str, ...], *, hidden: tuple[str, ...], closed_to_writes: bool) -> linux.Keeping | None:
+    """Keeps the capability that candidates need to read what lies in `shown` as `uid`; None where they need none.
 
     `closed_to_writes` says whether the tier refuses writes even to root. Raises OSError where no capability may be used.
     """
@@ -25,10 +25,10 @@ def power(uid: int, shown: tuple[str, ...], *, hidden: tuple[str, ...], closed_t
         return None
     held = linux.permitted()
     if held >> linux.CAP_DAC_READ_SEARCH & 1:
-        return linux.CAP_DAC_READ_SEARCH
+        return linux.Keeping(linux.CAP_DAC_READ_SEARCH)
     # containers often hold back the power to read alone; the one to read and write is as good where writing is closed
     if closed_to_writes and held >> linux.CAP_DAC_OVERRIDE & 1:
-        return linux.CAP_DAC_OVERRIDE
+        return linux.Keeping(linux.CAP_DAC_OVERRIDE)
     raise OSError(
         f"candidates run as another user than root, who can't read {path}; open the folders on that path (chmod a+rx) "
         "or use a Python that every user can read"

@@ -7,7 +7,6 @@ programs count on is done here: threads, exit handlers, finalizers of what lies 
 import atexit
 import os
 import sys
-import threading
 import types
 from collections.abc import Callable
 from typing import Any, NoReturn
@@ -30,7 +29,8 @@ def run(
     except BaseException as error:  # noqa: B036 - a program may raise anything
         os.write(2, describe(error).encode(errors="replace"))
         status = 1
-    threading._shutdown()  # type: ignore[attr-defined] # what the interpreter itself does at its end
+    if threads := sys.modules.get("threading"):
+        threads._shutdown()  # what the interpreter itself does at its end
     atexit._run_exitfuncs()
     if reached:
         finished()

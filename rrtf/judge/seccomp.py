@@ -137,4 +137,5 @@ def install(own: int = 0, *, families: tuple[int, ...] = FAMILIES) -> None:
     program = _program(*_ARCHITECTURES[os.uname().machine], own, families)
     code = ctypes.create_string_buffer(program, len(program))
     header = struct.pack("HxxxxxxP", len(program) // 8, ctypes.addressof(code))
-    linux.prctl(linux.PR_SET_SECCOMP, 2, ctypes.cast(ctypes.create_string_buffer(header, len(header)), ctypes.c_void_p))
+    filter_program = ctypes.create_string_buffer(header, len(header))
+    linux.prctl(linux.PR_SET_SECCOMP, 2, ctypes.addressof(filter_program))

@@ -59,6 +59,9 @@ class CallSuite:
         self._problem, self._kind = problem, tests.kind
         self._entry, self.reference = problem.entry_point, problem.reference
         self._root = self._entry.partition("(")[0].partition(".")[0]
+        self._entry_code: Any = None
+        with contextlib.suppress(Exception):  # what is wrong with it is said where it is used
+            self._entry_code = compile(self._entry.strip(), TESTS, "eval")
         source = {TestKind.asserts: "", TestKind.inputs: tests.checker}.get(tests.kind, tests.code)
         text = "\n".join([tests.setup, source, *tests.asserts])
         for pattern, words in UNSEEN.items():
@@ -218,7 +221,7 @@ class CallSuite:
     def _candidate(self, namespace: dict[str, Any]) -> Any:
         """The entry point: usually a name, for class problems an expression like `Solution().f`."""
         try:
-            return eval(self._entry, namespace)
+            return eval(self._entry_code or self._entry, namespace)
         except Exception as error:
             return _broken(error)
 

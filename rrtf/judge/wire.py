@@ -14,9 +14,11 @@ PLAIN = frozenset({str, bool, type(None), float})
 SHARED = frozenset({list, dict, set, bytearray})
 SMALL = 1 << 62  # integers beyond this travel as hexadecimal, which Python converts in linear time and without a digit limit
 MAX_DEPTH = 200
-# made once: `json.dumps` and `json.loads` make them, or look for an encoding, at every message
-_ENCODER = json.JSONEncoder(ensure_ascii=True, check_circular=False, separators=(",", ":"))
-_DECODER = json.JSONDecoder()
+# made once: the encoder and the decoder of `json` make these, and look for blanks, at every message
+_ENCODE: Any = json.encoder.c_make_encoder(  # type: ignore[attr-defined]
+    None, json.JSONEncoder().default, json.encoder.encode_basestring_ascii, None, ":", ",", False, False, True
+)
+_SCAN = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
 HEADER = struct.Struct("!8sI")
 # what `dict.keys()`, `.values()` and `.items()` return
 VIEWS: Any = (type({}.keys()), type({}.values()), type({}.items()))
@@ -142,7 +144,7 @@ def frame(nonce: bytes, message: Any, *, limit: int) -> bytes:
 
 def dumps(message: Any) -> bytes:
     """A packed message as JSON."""
-    return _ENCODER.encode(message).encode()
+    return "".join(_ENCODE(message, 0)).encode()
 
 
 def framed(nonce: bytes, body: bytes, *, limit: int) -> bytes:
@@ -155,6 +157,10 @@ def framed(nonce: bytes, body: bytes, *, limit: int) -> bytes:
 def parse(body: bytes) -> Any:
     """The JSON of a frame; whatever is wrong with it raises Violation."""
     try:
-        return _DECODER.decode(body.decode())
-    except (ValueError, RecursionError) as error:
+        text = body.decode()
+        value, end = _SCAN(text, 0)
+    except (ValueError, RecursionError, StopIteration) as error:
         raise Violation(f"not JSON: {error}") from None
+    if end != len(text):
+        raise Violation("not JSON: more than one value")
+    return value

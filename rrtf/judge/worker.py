@@ -20,13 +20,16 @@ from rrtf.judge.zygote import Zygote
 TESTER_BYTES = 4 << 30  # a value of a candidate must not eat the machine where it is compared
 # modules that programs often start with, loaded once for all of them
 WARM = ("bisect", "collections", "copy", "functools", "heapq", "itertools", "math", "operator", "re", "string", "typing")
-BOOT = (
-    "import sys; sys.path[0] = sys.argv[1]; from rrtf.judge.worker import main; sys.path.pop(0); main(sys.argv[2], sys.argv[1])"
-)
+BOOT = "import sys; sys.path[0] = sys.argv[1]; from rrtf.judge.worker import main; sys.path.pop(0); main(*sys.argv[1:])"
 
 
-def main(tier: str, root: str) -> None:
-    """Build both halves in the given tier and serve until the engine closes stdin. `root` is where this package lies."""
+def main(root: str, tier: str, cpu: str) -> None:
+    """Build both halves in the given tier and serve until the engine closes stdin.
+
+    `cpu` is the number of the one to stay on, or "". `root` is where this package lies.
+    """
+    if cpu and linux.AVAILABLE:
+        os.sched_setaffinity(0, {int(cpu)})
     sys.argv = sys.orig_argv = ["solution.py"]  # no path of this machine, and what fileinput expects of a script
     for name in WARM:
         __import__(name)

@@ -16,11 +16,13 @@ from typing import Any, NoReturn
 
 from rrtf.judge import candidate
 from rrtf.judge.census import Census, descendants
-from rrtf.judge.confine import CHANNEL, Limits, confine, prepare, take_streams
+from rrtf.judge.confine import CHANNEL, Limits, Steps, confinement, prepare, take_streams
+from rrtf.judge.rehearsal import rehearse
 from rrtf.judge.walls import Walls
 
 TICK = 0.05  # seconds between two looks at a running candidate; one that ends sooner is never looked at
 SHORT_TICK = 0.01  # where children are lost between looks
+PREPARED = 64  # different limits whose confinement is kept
 UNCONFINED = "rrtf could not confine the candidate: "
 
 
@@ -29,6 +31,8 @@ class Zygote:
 
     def __init__(self, control: socket.socket, walls: Walls) -> None:
         self._control, self._walls = control, walls
+        self._runtime = candidate.Runtime(candidate.Channel(CHANNEL))  # a new one in every fork
+        self._prepared: dict[Limits, Steps] = {}
         self._wake, wake = os.pipe()
         os.set_blocking(self._wake, False)
         os.set_blocking(wake, False)
@@ -42,7 +46,7 @@ class Zygote:
     def serve(self) -> NoReturn:
         """Until the tester is gone; where it left something unread, that is an error of the socket."""
         prepare(self._walls)
-        compile("", "", "exec")  # the first call makes a hundred types, which every candidate would make for itself
+        rehearse()
         gc.collect()
         gc.freeze()  # pages that the collector never touches stay shared with every fork
         try:
@@ -54,13 +58,14 @@ class Zygote:
     def _run(self, limits: Limits, descriptors: list[int]) -> None:
         started = time.monotonic()
         limits = limits._replace(processes=limits.processes + self._walls.crowd())
+        steps = self._confinement(limits)
         try:
             pid = os.fork()
         except OSError as error:  # no memory or no process left on this machine
             self._send({"end": True, "status": None, "killed": "", "cpu": 0, "peak": 0, "wall": 0, "broken": f"fork: {error}"})
             return
         if pid == 0:
-            self._become_candidate(limits, descriptors)
+            self._become_candidate(steps, descriptors)
         for descriptor in descriptors:
             os.close(descriptor)
         report = self._watch(pid, limits)
@@ -68,15 +73,23 @@ class Zygote:
         report["wall"] = time.monotonic() - started
         self._send(report)
 
-    def _become_candidate(self, limits: Limits, descriptors: list[int]) -> NoReturn:
+    def _confinement(self, limits: Limits) -> Steps:
+        if limits not in self._prepared:
+            if len(self._prepared) == PREPARED:
+                self._prepared.clear()
+            self._prepared[limits] = confinement(limits, self._walls)
+        return self._prepared[limits]
+
+    def _become_candidate(self, steps: Steps, descriptors: list[int]) -> NoReturn:
         try:
             self._walls.close_in(True)
             take_streams(*descriptors)
-            confine(limits, self._walls)
+            for step, arguments in steps:
+                step(*arguments)
         except BaseException as error:  # noqa: B036 - whatever it is, no program may run after it
             os.write(2, f"{UNCONFINED}{error}".encode())
             os._exit(1)
-        candidate.main(CHANNEL)
+        candidate.main(self._runtime)
 
     def _watch(self, pid: int, limits: Limits) -> dict[str, Any]:
         """Wait until the candidate ends or the tester orders a stop; tick in between."""

@@ -408,7 +408,7 @@ PROOF = (
     ),
     Defence(
         "the function of a validation program is whole by itself",
-        (("candidate.py", 'self._compile(request["alone"]) and ', ""),),
+        (("candidate.py", 'not request["alone"] or self._compile(request["alone"])', "True"),),
         ("63-program-dangling",),
     ),
 )
@@ -441,7 +441,7 @@ LIMITS = (
     ),
     Defence(
         "CPU seconds, the kernel's own backstop",
-        (("confine.py", "    _limit(resource.RLIMIT_CPU, int(limits.cpu) + 2)\n", ""),),
+        (("confine.py", "    steps.append((_limit, (resource.RLIMIT_CPU, int(limits.cpu) + 2)))\n", ""),),
         ("kernel-limit",),
     ),
     Defence(
@@ -454,7 +454,7 @@ LIMITS = (
         (("counting.py", "signal.setitimer(signal.ITIMER_PROF, seconds, 1)", "pass"),),
         ("tests-loop",),
     ),
-    Defence("memory, by the kernel", (("confine.py", "    _limit(MEMORY, limits.memory)\n", ""),), ("heap",)),
+    Defence("memory, by the kernel", (("confine.py", "    steps.append((_limit, (MEMORY, limits.memory)))\n", ""),), ("heap",)),
     Defence(
         "memory, by looking: what the kernel does not charge",
         (("zygote.py", 'if look["memory"] > limits.memory:', "if False:"),),
@@ -465,9 +465,13 @@ LIMITS = (
         (("census.py", "for pid in {self._pid, *descendants()}:", "for pid in {self._pid}:"),),
         ("children-memory",),
     ),
-    Defence("processes", (("confine.py", "    _limit(resource.RLIMIT_NPROC, limits.processes)\n", ""),), ("processes",)),
+    Defence(
+        "processes", (("confine.py", "(resource.RLIMIT_NPROC, limits.processes)", "(resource.RLIMIT_CORE, 0)"),), ("processes",)
+    ),
     Defence("open files", (("confine.py", "(resource.RLIMIT_NOFILE, OPEN_FILES), ", ""),), ("files",)),
-    Defence("file size", (("confine.py", "    _limit(resource.RLIMIT_FSIZE, limits.file)\n", ""),), ("long-file",)),
+    Defence(
+        "file size", (("confine.py", "(resource.RLIMIT_FSIZE, limits.file)", "(resource.RLIMIT_CORE, 0)"),), ("long-file",)
+    ),
     Defence("bytes of the scratch", (("jail.py", '"size=64m,nr_inodes', '"nr_inodes'),), ("many-bytes",)),
     Defence("files of the scratch", (("jail.py", "nr_inodes=4096,", ""),), ("many-files",)),
     Defence(
@@ -655,7 +659,7 @@ KERNEL = (
     ),
     Defence(
         "a session of its own (either alone holds: another user, another group)",
-        (STILL_ROOT, ("confine.py", "    os.setsid()\n", "")),
+        (STILL_ROOT, ("confine.py", "    steps.append((os.setsid, ()))\n", "")),
         ("30-group",),
         tier="processes",
         breaks=True,

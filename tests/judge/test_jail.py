@@ -224,8 +224,8 @@ def test_a_worker_that_can_not_start_after_others_did_ends_the_run(monkeypatch: 
     tests = Tests(kind=TestKind.asserts, asserts=("assert f(1) == 2",))
     jobs = [Job(Problem(task_id=f"a/{n}", text="", entry_point="f", tests=tests), f"f = lambda x: x + {n}") for n in range(500)]
 
-    def start_one(settings: Judge) -> pool.Worker:
-        worker = start(settings)
+    def start_one(settings: Judge, cpu: int | None) -> pool.Worker:
+        worker = start(settings, cpu)
         monkeypatch.setattr(pool, "BOOT", """print('{"refused": "no room for another"}')""")  # what a worker says then
         return worker
 
