@@ -15,7 +15,7 @@ from rrtf.steps import Evaluation, Model, Planner
 from rrtf.store import read_records, write_records
 
 # raise when measuring or comparing the same formats would give other numbers
-QUANTIZE_VERSION = "4"
+QUANTIZE_VERSION = "5"
 
 
 def checkpoint_of(model: Model) -> Path:

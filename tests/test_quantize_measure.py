@@ -48,7 +48,7 @@ def test_answers_are_scored_token_by_token(folders: tuple[Path, Path]) -> None:
                   response="x" * i, program="")
         for i in range(3)
     ]  # fmt: skip
-    one, two = (score_answers(folder, answers, threads=1) for folder in folders)
+    one, two = (score_answers(folder, answers, threads=2) for folder in folders)
     assert {task: len(scores) for task, scores in one.items()} == {"1": 1, "2": 2}  # an empty answer has none
     assert one["2"][0] == pytest.approx(one["1"][0], abs=1e-4)  # what follows a token does not change it
     assert one["2"] == pytest.approx(two["2"], abs=0.3) and one["2"] != two["2"]
@@ -61,7 +61,7 @@ def test_mistakes_and_deaths_of_a_worker_are_told_apart(folders: tuple[Path, Pat
         Worker(tmp_path, threads=1)
     with Worker(folders[1], threads=1) as worker:
         with pytest.raises(InfrastructureError, match="score: ValueError"):
-            worker.ask("score", prompt=[1], answer=["no id"])
+            worker.ask("score", pairs=[[[1], ["no id"]]])
         assert worker.ask("encode", text="ab") == [66, 67] or len(worker.ask("encode", text="ab")) == 2
         worker.process.kill()
         with pytest.raises(InfrastructureError, match="its process ended"):

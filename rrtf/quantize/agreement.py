@@ -7,6 +7,7 @@ flip.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import mean, median
 
@@ -16,6 +17,7 @@ from rrtf.progress import Report
 from rrtf.quantize.worker import Worker
 from rrtf.records import Candidate, Judged, Outcome
 
+AT_ONCE = 16  # answers that a process scores between two reports
 # task_id -> the log-probability of each token of an answer
 Scores = Mapping[str, Sequence[float]]
 
@@ -102,12 +104,14 @@ def score_answers(
 ) -> dict[str, list[float]]:
     """The log-probability that the checkpoint in `folder` gives to each token of each answer, in a process of its own."""
     found: dict[str, list[float]] = {}
-    with Worker(folder, threads=threads, plain=True) as worker:  # as the answers are sampled
-        for number, answer in enumerate(answers):
-            prompt, response = worker.ask("encode", text=answer.prompt), worker.ask("encode", text=answer.response)
-            if response:  # an empty answer has no token to score
-                found[answer.task_id] = worker.ask("score", prompt=prompt, answer=response)
-            report(number + 1, len(answers), "answers scored")
+    with Worker(folder, threads=threads, scoring=True) as worker:
+        encode = partial(worker.ask, "encode")
+        for first in range(0, len(answers), AT_ONCE):
+            some = answers[first : first + AT_ONCE]
+            pairs = {a.task_id: (encode(text=a.prompt), encode(text=a.response)) for a in some}
+            pairs = {task: pair for task, pair in pairs.items() if pair[1]}  # an empty answer has no token to score
+            found |= zip(pairs, worker.ask("score", pairs=list(pairs.values())), strict=True)
+            report(first + len(some), len(answers), "answers scored")
     return found
 
 

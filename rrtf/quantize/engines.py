@@ -48,22 +48,23 @@ class Engine(Protocol):
         """New tokens one by one, until an end token (which is left out) or the limit."""
 
 
-def load(folder: Path, *, threads: int = 0, plain: bool = False) -> Engine:
+def load(folder: Path, *, threads: int = 0, scoring: bool = False) -> Engine:
     """Load `folder` on the GPU where there is one, else on `threads` processor threads (0: the library's own choice).
 
-    `plain` is for many tokens at once on a processor (see rrtf.loading.load_causal_lm).
+    `scoring` is for many tokens at once (see `plain` of rrtf.loading.load_causal_lm), by several threads of the caller's side
+    by side.
 
     Raises UserError for a folder no engine reads and MissingDataError for a package that is not installed.
     """
     if is_ctranslate2(folder):
-        return CTranslate2Engine(folder, threads=threads)
-    return TransformersEngine(folder, threads=threads, plain=plain)
+        return CTranslate2Engine(folder, threads=threads, beside=threads if scoring else 1)
+    return TransformersEngine(folder, threads=threads, plain=scoring)
 
 
 class CTranslate2Engine:
-    """A CTranslate2 folder."""
+    """A CTranslate2 folder; on a processor it serves `beside` callers at once, each with its part of the threads."""
 
-    def __init__(self, folder: Path, *, threads: int = 0) -> None:
+    def __init__(self, folder: Path, *, threads: int = 0, beside: int = 1) -> None:
         import ctranslate2
 
         self.tokenizer = load_tokenizer(folder)
@@ -71,7 +72,8 @@ class CTranslate2Engine:
         device = "cuda" if ctranslate2.get_cuda_device_count() else "cpu"
         self._seed = ctranslate2.set_random_seed
         try:
-            self.model = ctranslate2.Generator(str(folder), device=device, inter_threads=1, intra_threads=threads)
+            within = threads // max(1, beside)
+            self.model = ctranslate2.Generator(str(folder), device=device, inter_threads=max(1, beside), intra_threads=within)
         except (RuntimeError, ValueError) as error:
             raise UserError(f"{folder}: CTranslate2 can't load it: {error}") from None
         self.kernel = f"CTranslate2 {self.model.compute_type}"

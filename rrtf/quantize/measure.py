@@ -20,6 +20,7 @@ from rrtf.quantize.settings import Measurement
 from rrtf.quantize.worker import Worker
 
 BATCHES = (8, 32)
+BATCH_TOKENS = 16  # most that a row of a batch is timed for: there are many rows, and their prompts take as long
 
 
 class Format(NamedTuple):
@@ -49,7 +50,7 @@ class Measured:
     memory_32_mb       the highest at batch 32
     ms_per_token       a new token at batch 1, prompt not counted (the paper's "ms/token")
     prompt_tokens_per_second   reading a prompt at batch 1, until its first token
-    tokens_per_second_8, _32   new tokens at that batch size, prompts' time included
+    tokens_per_second_8, _32   new tokens at that batch size, at most 16 a row, prompts' time included
     kernel             what multiplied, and in which numbers
     """
 
@@ -129,7 +130,7 @@ def _take(workers: dict[str, Worker], pieces: list[list[int]], settings: Measure
     def timed(size: int, name: str, number: int) -> None:
         ask, kept = workers[name].ask, taken[name]
         if size > 1:
-            kept.batches[size].append(ask("time", prompts=pieces[:size], new_tokens=settings.new_tokens))
+            kept.batches[size].append(ask("time", prompts=pieces[:size], new_tokens=_batch_tokens(settings)))
             return
         prompt = [pieces[number % len(pieces)]]
         kept.first.append(ask("time", prompts=prompt, new_tokens=1))
@@ -149,7 +150,7 @@ def _measured(item: Format, worker: Worker, taken: _Taken, settings: Measurement
     about = sidecar.read(item.folder)
     weights = [file for file in item.folder.iterdir() if file.suffix == ".safetensors" or file.name == "model.bin"]
     decoding = [more - first for first, more in zip(taken.first, taken.more, strict=True)]
-    rates = {size: _spread([size * settings.new_tokens / s for s in taken.batches[size]]) for size in BATCHES}
+    rates = {size: _spread([size * _batch_tokens(settings) / s for s in taken.batches[size]]) for size in BATCHES}
     return Measured(
         name=item.name,
         method=about.method if about else "original",
@@ -170,6 +171,10 @@ def _measured(item: Format, worker: Worker, taken: _Taken, settings: Measurement
         versions=sidecar.versions(),
         kernel=worker.memory["kernel"],
     )
+
+
+def _batch_tokens(settings: Measurement) -> int:
+    return min(BATCH_TOKENS, settings.new_tokens)
 
 
 def _spread(values: Sequence[float]) -> Spread:

@@ -7,6 +7,7 @@ import resource
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -23,7 +24,7 @@ def cores() -> int:
 class Worker:
     """The caller's side: start it in a `with`, then `ask`."""
 
-    def __init__(self, folder: Path, *, threads: int = 0, plain: bool = False) -> None:
+    def __init__(self, folder: Path, *, threads: int = 0, scoring: bool = False) -> None:
         self.folder = folder
         environment = os.environ | {"TOKENIZERS_PARALLELISM": "false", "OMP_NUM_THREADS": str(threads or cores())}
         self.process = subprocess.Popen(
@@ -31,7 +32,7 @@ class Worker:
             stderr=subprocess.DEVNULL, encoding="utf-8",
         )  # fmt: skip
         try:
-            self.memory = self.ask("load", folder=str(folder), threads=threads, plain=plain)
+            self.memory = self.ask("load", folder=str(folder), threads=threads, scoring=scoring)
         except BaseException:
             self.close()
             raise
@@ -72,7 +73,7 @@ class Worker:
 class _Orders:
     """The process's side: one method per order."""
 
-    def load(self, folder: str, threads: int, plain: bool) -> dict[str, Any]:
+    def load(self, folder: str, threads: int, scoring: bool) -> dict[str, Any]:
         """Load the model. MiB over idle (libraries and tokenizer, no weights), threads, device."""
         from rrtf.loading import load_tokenizer
         from rrtf.quantize.engines import load
@@ -85,7 +86,9 @@ class _Orders:
         self.free, self.idle = _device_free(), _resident()
         del tokenizer  # the engine's own takes its place
         threads = threads or cores()
-        self.engine = load(Path(folder), threads=threads, plain=plain)
+        self.engine = load(Path(folder), threads=threads, scoring=scoring)
+        # one answer has too little work for two threads: each its own makes a third more of them
+        self.scorers = ThreadPoolExecutor(threads if scoring and not self.free else 1, initializer=_one_thread)
         found = {"loading_mb": self.memory(), "device": "cuda" if self.free else "cpu", "threads": threads}
         found |= {"kernel": self.engine.kernel}
         gc.collect()
@@ -115,9 +118,16 @@ class _Orders:
         """The likeliest continuations."""
         return self.engine.generate(prompts, new_tokens=new_tokens, forced=False)
 
-    def score(self, prompt: list[int], answer: list[int]) -> list[float]:
-        """Log-probabilities of the answer's tokens."""
-        return self.engine.score(prompt, answer)
+    def score(self, pairs: list[tuple[list[int], list[int]]]) -> list[list[float]]:
+        """Log-probabilities of the tokens of each pair's answer to its prompt."""
+        return list(self.scorers.map(lambda pair: self.engine.score(*pair), pairs))
+
+
+def _one_thread() -> None:
+    import torch
+
+    if not torch.cuda.is_available():
+        torch.set_num_threads(1)  # of the thread that calls it
 
 
 def _import_libraries(folder: Path) -> None:
