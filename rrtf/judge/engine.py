@@ -63,8 +63,7 @@ class Stream:
 
     def __init__(self, settings: Judge, log: Log | None) -> None:
         self._settings, self._log = settings, log
-        self._cpus = pool.cpus()
-        self._limit = settings.workers or len(self._cpus)
+        self._limit = settings.workers or len(pool.cpus())
         self._workers: list[pool.Worker] = []
         self._selector = selectors.DefaultSelector()
         self._ready: deque[Task] = deque()
@@ -172,9 +171,7 @@ class Stream:
         return None
 
     def _start(self) -> pool.Worker:
-        cpu = None
-        if self._limit % len(self._cpus) == 0:  # as many for each CPU: then each stays on one
-            cpu = min(self._cpus, key=[worker.cpu for worker in self._workers].count)
+        cpu = pool.own_cpu(self._workers, self._limit)
         # the tier that the first worker found; the others start while it works
         worker = pool.Worker(self._workers[0].tier, cpu) if self._workers else pool.start(self._settings, cpu)
         self._workers.append(worker)

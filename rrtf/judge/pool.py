@@ -154,6 +154,11 @@ def cpus() -> list[int]:
     return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
 
 
+def own_cpu(workers: list[Worker], limit: int) -> int | None:
+    """Where the next of up to `limit` workers is to stay: a CPU with the fewest of them; None where CPUs would get unequal parts."""
+    return None if limit % len(cpus()) else min(cpus(), key=[worker.cpu for worker in workers].count)
+
+
 def start(settings: Judge, cpu: int | None) -> Worker:
     """The first worker, in the strongest tier allowed by the settings that this machine can build.
 
