@@ -155,7 +155,7 @@ def cpus() -> list[int]:
 
 
 def own_cpu(workers: list[Worker], limit: int) -> int | None:
-    """Where the next of up to `limit` workers is to stay: a CPU with the fewest of them; None where CPUs would get unequal parts."""
+    """The CPU that the next of `limit` workers is to stay on, one with the fewest; None where some would get more."""
     return None if limit % len(cpus()) else min(cpus(), key=[worker.cpu for worker in workers].count)
 
 
