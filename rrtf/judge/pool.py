@@ -44,7 +44,7 @@ class Worker:
     """One worker process. `send` queues an order, `pump` writes what fits, `read` returns the findings that have come.
 
     With a `cpu` all of it stays there. Its processes take turns, so they need no second one; moved between CPUs, they
-    waken each other at a cost of a seventh of the programs per second. Where there are fewer workers than CPUs the kernel
+    waken each other at a cost of 7 % of the programs per second. Where there are fewer workers than CPUs the kernel
     places them better, among whatever else runs.
     """
 

@@ -72,8 +72,9 @@ class CTranslate2Engine:
         device = "cuda" if ctranslate2.get_cuda_device_count() else "cpu"
         self._seed = ctranslate2.set_random_seed
         try:
-            within = threads // max(1, beside)
-            self.model = ctranslate2.Generator(str(folder), device=device, inter_threads=max(1, beside), intra_threads=within)
+            beside = max(1, beside) if device == "cpu" else 1
+            within = threads // beside
+            self.model = ctranslate2.Generator(str(folder), device=device, inter_threads=beside, intra_threads=within)
         except (RuntimeError, ValueError) as error:
             raise UserError(f"{folder}: CTranslate2 can't load it: {error}") from None
         self.kernel = f"CTranslate2 {self.model.compute_type}"

@@ -9,7 +9,7 @@ from rrtf.judge.engine import Job, judge
 from rrtf.judge.pool import cpus
 from rrtf.judge.settings import Isolation, Judge
 from rrtf.judge.tasks import Task
-from rrtf.records import Outcome, Problem, TestKind, Tests, Verdict
+from rrtf.records import Outcome, Problem, StdioPair, TestKind, Tests, Verdict
 
 
 def _verdict(program: str, wanted: str, *, workers: int = 1, isolation: Isolation = Isolation.auto) -> Verdict:
@@ -27,9 +27,11 @@ def test_nothing_is_loaded_that_acts_at_every_fork(isolation: Isolation) -> None
 
 
 def test_what_the_way_was_rehearsed_with_is_gone() -> None:
-    program = "import sys\ndef f(): return 'rehearsed' in vars(sys.modules['solution'])\n"
-    assert _verdict(program, "False").outcome is Outcome.all_tests_passed
-    assert _verdict("def f(): return rehearsed([1])\n", "1").outcome is Outcome.runtime_error
+    """A script is no module `solution`, so it could import that one."""
+    tests = Tests(kind=TestKind.stdio, pairs=(StdioPair(input="", output="False"),))
+    job = Job(Problem(task_id="a/1", text="", entry_point="", tests=tests), "import sys\nprint('solution' in sys.modules)\n")
+    (verdict,) = judge([job], Judge(workers=1))
+    assert verdict.outcome is Outcome.all_tests_passed
 
 
 @pytest.mark.parametrize("isolation", [Isolation.auto, Isolation.processes])
